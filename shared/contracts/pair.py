@@ -1,0 +1,55 @@
+"""The pair: (tenant, channel, business address, customer address), the unit of order and of the window."""
+
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from shared.contracts.errors import Rejected
+
+_PARTS = 4
+
+
+def canonical_address(raw: str) -> str:
+    """Return the address used in keys: no scheme, no separators, international numbers with a plus.
+
+    The raw address stays the one that is replied to (channels.md, 4).
+    """
+    address = raw.strip()
+    if address.startswith("whatsapp:"):
+        address = address.removeprefix("whatsapp:").strip()
+    number = address.replace(" ", "").replace("-", "").replace("(", "").replace(")", "")
+    if number.removeprefix("+").isdecimal():
+        return "+" + number.removeprefix("+")
+    return address
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pair:
+    """One customer's address at one of our business addresses. ``customer_address`` is canonical."""
+
+    tenant_id: str
+    channel: str
+    business_address: str
+    customer_address: str
+
+    @classmethod
+    def of(cls, tenant_id: str, channel: str, business_address: str, customer_address: str) -> "Pair":
+        """Build the pair of raw addresses as a provider or publisher wrote them."""
+        return cls(
+            tenant_id, channel, canonical_address(business_address), canonical_address(customer_address)
+        )
+
+    @property
+    def key(self) -> str:
+        """The percent-encoded identity: ``tenant:channel:business_address:customer_address``."""
+        return ":".join(
+            quote(part, safe="+@.-_")
+            for part in (self.tenant_id, self.channel, self.business_address, self.customer_address)
+        )
+
+    @classmethod
+    def parse(cls, key: str) -> "Pair":
+        """Read a key back. Raises Rejected when it is none."""
+        parts = [unquote(part) for part in key.split(":")]
+        if len(parts) != _PARTS or not all(parts):
+            raise Rejected("invalid_pair_key", f"a pair key has four non-empty parts, got {key!r}")
+        return cls(*parts)
