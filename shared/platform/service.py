@@ -5,7 +5,7 @@ A service is a table of the event types it handles and one `Handlers` object. Th
 have run saves what they returned: outgoing events, rejected inputs, timers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -82,5 +82,5 @@ class Service:
 
     name: str
     handlers: Handlers
-    handles: Mapping[str, str] = field(default_factory=dict)
-    """Event type → the rule that answers it, in words; the types not listed pass by."""
+    handles: Collection[str] = ()
+    """The wire types its table answers; every other type in the catalogue passes by."""
