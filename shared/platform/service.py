@@ -13,6 +13,7 @@ from typing import Protocol
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contracts.event import Event, Model
+from shared.platform.records import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,7 @@ class Received:
     """One decoded record that nobody handled before, on its way into the fold."""
 
     event: Event[Model]
-    topic: str
-    partition: int
-    offset: int
+    record: Record
 
 
 @dataclass(frozen=True, slots=True)

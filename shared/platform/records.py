@@ -1,0 +1,66 @@
+"""A Kafka record as bytes, and what decoding made of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.contracts.errors import Rejected
+from shared.contracts.event import Event, Model
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as it came; ``topic`` is the logical name, without the prefix of this installation."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A record that is an event we know."""
+
+    record: Record
+    event: Event[Model]
+    key: str
+    digest: bytes
+    body: bytes | None
+    version: tuple[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """A record that is none, with the reason."""
+
+    record: Record
+    error: Rejected
+
+
+Item = Decoded | Undecodable
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A record to put aside with its reason; ``blocks_key`` holds later events of its key behind it."""
+
+    record: Record
+    tenant_id: str
+    key: str
+    reason: str
+    detail: str
+    blocks_key: bool
+    attempts: int = 1
+
+
+def next_offsets(items: Sequence[Item]) -> dict[tuple[str, int], int]:
+    """Return, for each (topic, partition), the offset after the last of these records."""
+    ends: dict[tuple[str, int], int] = {}
+    for item in items:
+        place = (item.record.topic, item.record.partition)
+        ends[place] = max(ends.get(place, 0), item.record.offset + 1)
+    return ends

@@ -1,0 +1,23 @@
+"""Where the servers are: the settings every service shares, read from ``CHATDESK_…``."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class PlatformSettings(BaseSettings):
+    """Addresses and names. What a tenant may choose lives in the directory, not here."""
+
+    model_config = SettingsConfigDict(env_prefix="CHATDESK_", frozen=True)
+
+    kafka: str
+    """Bootstrap servers, ``host:port[,host:port…]``."""
+    database_url: str
+    """``postgresql://user[:password]@host:port/database``; each service uses its own schema in it."""
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    topic_prefix: str = ""
+    """Put before every topic, consumer group and Redis key, so that several desks can share servers."""
+    http_host: str = "127.0.0.1"
+    http_port: int = 8080
+    log_level: str = "INFO"
+    batch_records: int = Field(default=1000, ge=1, le=5000)
+    """Most records one batch transaction takes (stack.md, 0.2: 500 to 2,000)."""
