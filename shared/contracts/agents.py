@@ -1,0 +1,20 @@
+"""``agents.v1``: the state presence holds for each agent."""
+
+from typing import Literal, TypeAlias
+
+from shared.contracts.event import Model
+from shared.contracts.fields import Count, Id, Time, Word
+
+AgentState: TypeAlias = Literal["online", "away", "offline"]
+
+
+class AgentChanged(Model):
+    """The whole state of an agent. ``cause`` says what changed it, ``reason`` why somebody is away."""
+
+    agent_id: Id
+    state: AgentState
+    reason: Word | None = None
+    draining: bool = False
+    cause: Word
+    since: Time
+    version: Count

@@ -1,0 +1,258 @@
+"""``chats.v1``: what happened to each chat, told by routing."""
+
+from typing import Literal, TypeAlias
+
+from pydantic import ConfigDict, Field
+
+from shared.contracts.actors import Actor
+from shared.contracts.chat_commands import ReachOutFrom, ReplyTo
+from shared.contracts.content import Content
+from shared.contracts.event import Model
+from shared.contracts.fields import Body, Count, Id, JsonObject, Priority, Time, Word
+from shared.contracts.pairs import PairRef
+
+ChatState: TypeAlias = Literal["queued", "assigned", "pending", "diverted", "closed"]
+LastWord: TypeAlias = Literal["customer", "business", "none"]
+
+
+class ChatFact(Model):
+    """The chat after this change. ``version`` has no gaps; ``agent_load`` is the agent's after it.
+
+    ``why`` is the record of a decision, from which it can be replayed (semantics.md, 3).
+    """
+
+    chat_id: Id
+    version: Count
+    assignment_version: Count
+    state: ChatState
+    pair: PairRef
+    customer_id: Id
+    department_id: Id | None = None
+    agent_id: Id | None = None
+    previous_agent_id: Id | None = None
+    ticket_id: Id | None = None
+    priority: Priority = 0
+    opened_at: Time
+    opened_by: Literal["customer", "outreach"]
+    last_inbound_at: Time | None = None
+    waiting_since: Time | None = None
+    last_word: LastWord
+    agent_load: Count | None = None
+    why: JsonObject | None = None
+
+
+class ChatOpened(ChatFact):
+    """A new chat."""
+
+
+class ChatMessageAdded(ChatFact):
+    """A message is the chat's next. ``message_id`` is the provider's for inbound, ``request_id``'s else."""
+
+    message_id: Id
+    direction: Literal["inbound", "outbound"]
+    author: Actor
+    request_id: Id | None = None
+    content: Content
+    sent_at: Time
+    received_at: Time
+
+
+class ChatMessageChanged(ChatFact):
+    """A message of the chat was edited (``content``), revoked, or its standing changed (``change``)."""
+
+    message_id: Id
+    change: Literal["edited", "revoked", "reacted"]
+    content: Content | None = None
+
+
+class ChatQueued(ChatFact):
+    """The chat waits for an agent."""
+
+    reason: Word | None = None
+
+
+class ChatAssigned(ChatFact):
+    """The chat is ``agent_id``'s."""
+
+    by: Actor | None = None
+    reason: Word | None = None
+    note: Body | None = None
+
+
+class ChatOffered(ChatFact):
+    """The chat is held out to an agent until ``expires_at``."""
+
+    kind: Literal["assign", "transfer"]
+    to: Id
+    note: Body | None = None
+    expires_at: Time
+
+
+class ChatOfferEnded(ChatFact):
+    """An offer is over."""
+
+    outcome: Word
+    to: Id | None = None
+    note: Body | None = None
+
+
+class ChatTransferred(ChatFact):
+    """The chat went from ``previous_agent_id`` to ``agent_id`` or a department."""
+
+    by: Actor
+    note: Body | None = None
+
+
+class ChatRequeued(ChatFact):
+    """The chat waits again, by its original arrival."""
+
+    reason: Word
+
+
+class ChatMoved(ChatFact):
+    """The chat changed its department."""
+
+    by: Actor | None = None
+    previous_department_id: Id | None = None
+    reason: Word | None = None
+    note: Body | None = None
+
+
+class ChatPrioritySet(ChatFact):
+    """The chat's priority changed."""
+
+    by: Actor
+
+
+class ChatPendingMarked(ChatFact):
+    """The agent parked the chat."""
+
+    by: Actor
+    reason: Literal["customer", "internal"]
+    until: Time | None = None
+    note: Body | None = None
+
+
+class ChatPendingUnmarked(ChatFact):
+    """The chat goes on."""
+
+    by: Actor | None = None
+    reason: Word
+
+
+class ChatFlagged(ChatFact):
+    """The chat is exempt from its timers."""
+
+    by: Actor
+    note: Body | None = None
+
+
+class ChatUnflagged(ChatFact):
+    """The chat is under its timers again."""
+
+    by: Actor
+
+
+class ChatTagged(ChatFact):
+    """The chat has these tags."""
+
+    by: Actor
+    tags: tuple[Word, ...]
+
+
+class ChatNoted(ChatFact):
+    """Somebody left a note on the chat."""
+
+    by: Actor
+    note: Body
+
+
+class ChatCommented(ChatFact):
+    """Somebody commented on the chat."""
+
+    by: Actor
+    note: Body
+    mentions: tuple[Id, ...] = ()
+
+
+class ChatDiverted(ChatFact):
+    """The chat became the ticket ``ticket_id``. ``next_open_at`` is when its department opens next."""
+
+    reason: Word
+    by: Actor | None = None
+    next_open_at: Time | None = None
+    note: Body | None = None
+
+
+class ChatOutreachStarted(ChatFact):
+    """The business wrote first: a closed chat that awaits an answer. ``from_`` is written ``from``."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_: ReachOutFrom | None = Field(default=None, alias="from")
+    by: Actor | None = None
+    request_id: Id
+    content: Content
+    reply_to: ReplyTo | None = None
+
+
+class ChatWentLive(ChatFact):
+    """The customer answered an outreach, or a diverted chat goes on."""
+
+    reason: Word | None = None
+
+
+class ChatClosed(ChatFact):
+    """The chat ended. ``by`` tells customer, agent, supervisor and system apart."""
+
+    by: Actor
+    reason: Word
+    tags: tuple[Word, ...] = ()
+    note: Body | None = None
+
+
+class ChatAlerted(ChatFact):
+    """Supervisors should look at this chat."""
+
+    kind: Literal["answer_overdue", "sla_warned", "sla_breached"]
+    due_at: Time
+
+
+class ChatRecorded(Model):
+    """A customer's message that is no conversation: stop word, HELP, blocked, survey answer.
+
+    Within a chat it carries the chat's id and next version; outside one neither.
+    """
+
+    pair: PairRef
+    customer_id: Id
+    chat_id: Id | None = None
+    version: Count | None = None
+    message_id: Id
+    content: Content
+    why: Word
+    sent_at: Time | None = None
+    received_at: Time | None = None
+
+
+class Availability(Model):
+    """Who could take a chat now."""
+
+    departments: tuple[Id, ...] = ()
+    agents: tuple[Id, ...] = ()
+
+
+class ChatCommandRefused(Model):
+    """Routing will not do what a command asked. It changes no chat, so it takes no version.
+
+    ``command_id`` is the command's event id; ``version`` is the chat's at that moment.
+    """
+
+    command_id: Id
+    reason: Word
+    by: Actor | None = None
+    chat_id: Id | None = None
+    version: Count | None = None
+    pair: PairRef | None = None
+    request_id: Id | None = None
+    available: Availability | None = None

@@ -1,0 +1,110 @@
+"""What a message says: one class per kind, told apart by ``kind`` (system.md, 5)."""
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Discriminator, Field, Tag
+
+from shared.contracts.event import Model
+from shared.contracts.fields import Body, Count, Id, JsonObject, Line, Name, Url, Word
+
+
+class Text(Model):
+    """Plain text."""
+
+    kind: Literal["text"] = "text"
+    text: Body
+
+
+class MediaFile(Model):
+    """A file by the provider's ``id`` or a ``url``. ``size`` in bytes, ``duration`` in seconds."""
+
+    id: Id | None = None
+    url: Url | None = None
+    mime_type: Name | None = None
+    filename: Line | None = None
+    size: Count | None = None
+    sha256: Name | None = None
+    voice: bool | None = None
+    duration: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
+class Media(Model):
+    """A picture, a film, a sound, a document or a sticker."""
+
+    kind: Literal["image", "video", "audio", "document", "sticker"]
+    media: MediaFile
+    caption: Body | None = None
+
+
+class Location(Model):
+    """A place on earth, in degrees."""
+
+    kind: Literal["location"] = "location"
+    latitude: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+    longitude: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+    name: Line | None = None
+    address: Line | None = None
+
+
+class Contacts(Model):
+    """Contact cards, as the provider writes them."""
+
+    kind: Literal["contacts"] = "contacts"
+    contacts: tuple[JsonObject, ...]
+
+
+class Reply(Model):
+    """A button or list row that the customer pressed."""
+
+    kind: Literal["reply"] = "reply"
+    id: Id
+    title: Line
+    payload: Body | None = None
+
+
+class Order(Model):
+    """Products that the customer ordered, as the provider writes them."""
+
+    kind: Literal["order"] = "order"
+    items: tuple[JsonObject, ...]
+
+
+class Reaction(Model):
+    """An emoji on the message ``to`` (a provider message id); without ``emoji`` it is taken back."""
+
+    kind: Literal["reaction"] = "reaction"
+    emoji: Annotated[str, Field(max_length=64)] | None = None
+    to: Id
+
+
+class Interactive(Model):
+    """A message with buttons or a list; ``action`` as WhatsApp writes it."""
+
+    kind: Literal["interactive"] = "interactive"
+    type: Word
+    body: Body
+    header: JsonObject | None = None
+    footer: Line | None = None
+    action: JsonObject
+
+
+class Template(Model):
+    """A template by name and language, with its parameters as WhatsApp writes them."""
+
+    kind: Literal["template"] = "template"
+    name: Name
+    language: Word
+    components: tuple[JsonObject, ...] = ()
+
+
+class Unsupported(Model):
+    """Something we cannot show. ``raw`` keeps it as it came, an unknown kind's whole object included."""
+
+    kind: Literal["unsupported"] = "unsupported"
+    raw: Any = None
+
+
+Content: TypeAlias = Annotated[
+    Text | Media | Location | Contacts | Reply | Order | Reaction | Interactive | Template | Unsupported,
+    Field(discriminator="kind"),
+]

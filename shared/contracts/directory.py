@@ -1,0 +1,126 @@
+"""``directory.v1``: the documents people edit about a tenant, whole, with a ``revision``."""
+
+import datetime
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field
+
+from shared.contracts.event import Model
+from shared.contracts.fields import Address, Channel, Count, Id, Line, Name, Seconds, Url, Word
+
+
+class DirectoryDocument(Model):
+    """What every document carries. A retired one is going; ``move_to`` takes over what it held."""
+
+    id: Id
+    revision: Count
+    retired: bool = False
+    move_to: Id | None = None
+
+
+class TenantDocument(DirectoryDocument):
+    """A tenant's settings. ``calendar`` is for departments that name none."""
+
+    name: Name
+    first_line_department: Id
+    calendar: Id | None = None
+    lease_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] = 60
+    grace_seconds: Annotated[int, Field(strict=True, ge=1, le=600)] = 60
+
+
+class DepartmentDocument(DirectoryDocument):
+    """A named group of agents. ``max_wait_seconds`` counts from each entry into its queue."""
+
+    name: Name
+    calendar: Id | None = None
+    strategy: Literal["least_loaded", "round_robin", "longest_idle"] = "least_loaded"
+    max_wait_seconds: Seconds = 900
+    when_full: Literal["queue", "ticket"] = "queue"
+    fallback: Id | None = None
+
+
+class AgentDocument(DirectoryDocument):
+    """A person: their departments, roles, and how many chats they may hold at once."""
+
+    name: Name
+    departments: tuple[Id, ...] = ()
+    capacity: Annotated[int, Field(strict=True, ge=1, le=100)]
+    roles: tuple[Literal["agent", "supervisor", "admin"], ...] = ("agent",)
+
+
+WallTime: TypeAlias = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+"""``HH:MM`` on the clock of the calendar's time zone."""
+
+
+class Interval(Model):
+    """Open from ``from_`` (written ``from``) to ``to``; an end not after the start is on the next day."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_: WallTime = Field(alias="from")
+    to: WallTime
+
+
+class Week(Model):
+    """The ordinary hours of each weekday; none is closed."""
+
+    mon: tuple[Interval, ...] = ()
+    tue: tuple[Interval, ...] = ()
+    wed: tuple[Interval, ...] = ()
+    thu: tuple[Interval, ...] = ()
+    fri: tuple[Interval, ...] = ()
+    sat: tuple[Interval, ...] = ()
+    sun: tuple[Interval, ...] = ()
+
+
+class CalendarException(Model):
+    """The hours of one date instead of the week's; none is closed all day."""
+
+    date: datetime.date
+    intervals: tuple[Interval, ...] = ()
+
+
+class CalendarDocument(DirectoryDocument):
+    """Business hours in an IANA time zone."""
+
+    time_zone: Name
+    week: Week
+    exceptions: tuple[CalendarException, ...] = ()
+
+
+class ChannelDocument(DirectoryDocument):
+    """One business address at one provider. ``secret_ref`` names the secret, it never is the secret."""
+
+    channel: Channel
+    provider: Word
+    business_address: Address
+    base_url: Url | None = None
+    provider_account: Id | None = None
+    secret_ref: Name
+
+
+class TemplateDocument(DirectoryDocument):
+    """A template as the provider approved it. ``parameters`` is how many its body takes."""
+
+    name: Name
+    language: Word
+    category: Word
+    state: Word
+    parameters: Count = 0
+
+
+class RoutingRule(Model):
+    """Messages that match every field given go to ``department``."""
+
+    department: Id
+    channel: Channel | None = None
+    business_address: Address | None = None
+    keyword: Line | None = None
+    language: Word | None = None
+    hint: Id | None = None
+
+
+class RoutingRulesDocument(DirectoryDocument):
+    """The tenant's rules in order; the first that matches decides."""
+
+    rules: tuple[RoutingRule, ...] = ()
