@@ -237,7 +237,7 @@ class Journal:
                 "insert into due (kind, key, tenant_id, at, sweep) "
                 "select * from unnest(cast(:kinds as text[]), cast(:keys as text[]), cast(:tenants as text[]),"
                 " cast(:times as timestamptz[]), cast(:sweeps as boolean[])) "
-                "on conflict (kind, key) do update set at = excluded.at, generation = due.generation + 1,"
+                "on conflict (kind, key) do update set at = excluded.at, generation = excluded.generation,"
                 " attempts = 0, not_before = '-infinity', parked_reason = null"
             ),
             {

@@ -21,7 +21,7 @@ from shared.platform import metrics
 from shared.platform.clock import Clock
 from shared.platform.faults import is_transient
 from shared.platform.journal import Journal, OutboxRow, readable
-from shared.platform.records import Decoded, Item, Parked, Record, Undecodable, next_offsets
+from shared.platform.records import Decoded, Item, Parked, Record, Tombstone, Undecodable, next_offsets
 from shared.platform.service import Outcome, Rejection, Service
 from shared.platform.tables import LANES
 from shared.platform.triage import Facts, triage
@@ -56,7 +56,7 @@ class Pipeline:
         self._journal = journal
         self._clock = clock
         self._pause = pause
-        self._wake = wake
+        self.wake = wake
         self._log = structlog.get_logger()
 
     async def run(self, records: Sequence[Record]) -> None:
@@ -104,7 +104,7 @@ class Pipeline:
             await self._put_aside(tx, fate.park, now)
             await self._journal.save_versions(tx, fate.versions)
             await self._journal.advance(tx, next_offsets(items))
-        self._wake()
+        self.wake()
         for item in fate.repeats:
             metrics.RECORDS_REPEATED.labels(item.record.topic).inc()
 
@@ -145,7 +145,7 @@ class Pipeline:
     async def _park_poison(self, item: Item, error: Exception, attempts: int) -> None:
         """Put the one record that a decision chokes on aside, with its key."""
         self._log.error("decision_raised", exc_info=error, topic=item.record.topic, offset=item.record.offset)
-        if isinstance(item, Undecodable):  # decoding failed and so did parking it: nothing else can
+        if not isinstance(item, Decoded):  # no handler saw it, so the fault is ours: stop rather than skip
             raise error
         poison = Parked(
             record=item.record,
@@ -170,12 +170,14 @@ class Pipeline:
                 tries += 1
                 await self._pause(backoff(tries, salt=item.record.offset))
             else:
-                self._wake()
+                self.wake()
                 return
 
 
 def decode(record: Record) -> Item:
     """Decode one record alone, so that a broken neighbour costs it nothing."""
+    if record.value is None and catalogue.is_compacted(record.topic):
+        return Tombstone(record)
     try:
         event = cloudevents.decode(record.value, record.headers)
         if (home := catalogue.topic_of(event.type)) != record.topic:

@@ -41,7 +41,14 @@ class Undecodable:
     error: Rejected
 
 
-Item = Decoded | Undecodable
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A key's end on a compacted topic. It passes by: the retired document that came before it did the work."""
+
+    record: Record
+
+
+Item = Decoded | Undecodable | Tombstone
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ STATEMENTS = (
     """,
     f"insert into lanes (lane) select generate_series(0, {LANES - 1})",  # noqa: S608 - a constant
     "create table lane_owners (owner text primary key, seen_until timestamptz not null)",
+    # Never repeats, so that a firing under way cannot delete the row that replaced its own.
+    "create sequence due_generation",
     """
     create table due (
         kind text not null,
@@ -51,7 +53,7 @@ STATEMENTS = (
         tenant_id text not null,
         at timestamptz not null,
         sweep boolean not null,
-        generation bigint not null default 1,
+        generation bigint not null default nextval('due_generation'),
         attempts integer not null default 0,
         not_before timestamptz not null default '-infinity',
         parked_reason text,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from shared.platform.records import Decoded, Item, Parked, Record, Undecodable
+from shared.platform.records import Decoded, Item, Parked, Record, Tombstone, Undecodable
 from shared.platform.service import Received
 
 
@@ -47,7 +47,10 @@ def triage(items: Sequence[Item], handles: frozenset[str], facts: Facts) -> Fate
     for item in items:
         if isinstance(item, Undecodable):
             fate.park.append(_alone(item.record, item.error.reason, item.error.detail))
-        elif item.event.type in handles and _is_repeat(item, facts.admission, taken):
+            continue
+        if isinstance(item, Tombstone):
+            continue
+        if item.event.type in handles and _is_repeat(item, facts.admission, taken):
             _repeat(item, facts.admission, fate)
         elif item.key in blocked:
             fate.park.append(_behind(item))
@@ -56,8 +59,7 @@ def triage(items: Sequence[Item], handles: frozenset[str], facts: Facts) -> Fate
             fate.park.append(gap)
         elif not _is_outdated(item, facts, fate):
             _accept(item, handles, fate)
-        if isinstance(item, Decoded):
-            taken.add(item.digest)
+        taken.add(item.digest)
     return fate
 
 

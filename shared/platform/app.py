@@ -1,0 +1,205 @@
+"""Puts one service together: broker, database, pipeline, lanes, timers, background work and health."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+from faststream.asgi import AsgiFastStream
+from faststream.kafka import KafkaBroker
+
+from shared.platform import health, log
+from shared.platform.clock import Clock, SystemClock
+from shared.platform.database import Database
+from shared.platform.faults import is_transient
+from shared.platform.journal import Journal
+from shared.platform.lanes import Lanes
+from shared.platform.pipeline import Pipeline, all_topics, backoff
+from shared.platform.publisher import KafkaPublisher
+from shared.platform.reading import Reader
+from shared.platform.running import Running
+from shared.platform.service import Service
+from shared.platform.settings import PlatformSettings
+from shared.platform.timers import Timers
+
+Background = Callable[[Running], Awaitable[None]]
+ALIVE_SECONDS = 30.0
+STOP_SECONDS = 15.0
+FORGET_EVERY_SECONDS = 60.0
+FORGET_SLICE = 5_000
+
+
+def build(
+    service: Service,
+    settings: PlatformSettings,
+    background: Sequence[Background] = (),
+    clock: Clock | None = None,
+) -> AsgiFastStream:
+    """Return the ASGI application of one service; running it runs the service."""
+    log.configure(settings.log_level, service.name)
+    return _Assembly(service, settings, background, clock or SystemClock()).app
+
+
+class _Assembly:
+    """The parts of one running service and the order in which they start and stop."""
+
+    def __init__(
+        self, service: Service, settings: PlatformSettings, background: Sequence[Background], clock: Clock
+    ) -> None:
+        topics = all_topics(service.handles)
+        owner = f"{socket.gethostname()}/{os.getpid()}/{clock.now().timestamp():.6f}"
+        self._clock = clock
+        self._background = background
+        self._database = Database(settings.database_url, service.name)
+        self._journal = Journal()
+        self._publisher = KafkaPublisher(settings.kafka, settings.topic_prefix)
+        self._lanes = Lanes(owner, self._database.transaction, self._publisher, clock)
+        self._due_committed = asyncio.Event()
+        pipeline = Pipeline(
+            service, self._database.transaction, self._journal, clock, wake=self._wake
+        )
+        self._broker = KafkaBroker(
+            settings.kafka, apply_types=False, allow_auto_create_topics=False, logger=None
+        )
+        self._reader = (
+            Reader(
+                self._broker,
+                topics,
+                group=f"{settings.topic_prefix}chatdesk-{service.name}",
+                prefix=settings.topic_prefix,
+                batch_records=settings.batch_records,
+                pipeline=pipeline,
+                transactions=self._database.transaction,
+                journal=self._journal,
+                clock=clock,
+            )
+            if topics
+            else None
+        )
+        self._timers = Timers(
+            service.handlers,
+            topics,
+            self._database.transaction,
+            self._journal,
+            pipeline,
+            clock,
+            self._due_committed,
+        )
+        self._running = Running(
+            clock, self._database.transaction, self._journal, pipeline, topics, self._wake, owner
+        )
+        self._lanes_stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._drain: asyncio.Task[None] | None = None
+        self._turned = clock.monotonic()
+        self._log = structlog.get_logger()
+        self.app = AsgiFastStream(
+            self._broker,
+            logger=None,
+            asgi_routes=health.routes(self._alive, self._ready),
+            after_startup=[self._start],
+            on_shutdown=[self._stop_working],
+            after_shutdown=[self._close],
+        )
+
+    def _wake(self) -> None:
+        self._lanes.wake()
+        self._due_committed.set()
+
+    async def _start(self) -> None:
+        stopping = self._running.stopping
+        self._drain = asyncio.create_task(self._guard("lanes", lambda: self._lanes.run(self._lanes_stop)))
+        if self._reader is not None:
+            reader = self._reader
+            self._spawn("watch", lambda: reader.watch(stopping))
+            self._spawn("timers", lambda: self._timers_after_facts(reader, stopping))
+        self._spawn("beat", self._beat)
+        self._spawn("forget", self._forget)
+        for work in self._background:
+            self._spawn(getattr(work, "__qualname__", "background"), _bind(work, self._running))
+        self._log.info("started")
+
+    def _spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.append(asyncio.create_task(self._guard(name, work)))
+
+    async def _guard(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run background work again whenever it raises, with a growing pause; say so each time."""
+        failures = 0
+        while not self._running.stopping.is_set() or name == "lanes":
+            try:
+                await work()
+            except Exception as error:
+                failures += 1
+                report = self._log.warning if is_transient(error) else self._log.error
+                report("background_failed", work=name, exc_info=error)
+                await asyncio.sleep(backoff(failures, salt=len(name)))
+            else:
+                return
+
+    async def _timers_after_facts(self, reader: Reader, stopping: asyncio.Event) -> None:
+        """No timer judges anything before the facts it judges by were read (cold start)."""
+        while not reader.caught_up and not stopping.is_set():
+            await self._running.wait(0.05)
+        await self._timers.run(stopping)
+
+    async def _beat(self) -> None:
+        """Show that the loop turns, and end the process when a batch could not be brought to its end."""
+        while not self._running.stopping.is_set():
+            self._turned = self._clock.monotonic()
+            if self._reader is not None and self._reader.failure is not None:
+                self._log.critical("stopping_on_failure")
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            await self._running.wait(0.5)
+
+    async def _forget(self) -> None:
+        while not self._running.stopping.is_set():
+            deleted = FORGET_SLICE
+            while deleted == FORGET_SLICE:
+                async with self._database.transaction() as tx:
+                    deleted = await self._journal.forget_seen(tx, self._clock.now(), FORGET_SLICE)
+            await self._running.wait(FORGET_EVERY_SECONDS)
+
+    async def _stop_working(self) -> None:
+        """Stop timers and background work before the broker stops; the running batch still finishes."""
+        self._running.stopping.set()
+        await _finish(self._tasks)
+
+    async def _close(self) -> None:
+        """After the last batch: empty the outbox, bounded, and let go of everything."""
+        self._lanes_stop.set()
+        self._lanes.wake()
+        if self._drain is not None:
+            await _finish([self._drain])
+        await self._publisher.close()
+        await self._database.close()
+        self._log.info("stopped")
+
+    async def _alive(self) -> dict[str, bool]:
+        return {"loop": self._clock.monotonic() - self._turned < ALIVE_SECONDS}
+
+    async def _ready(self) -> dict[str, bool]:
+        checks = {"database": await self._database.answers()}
+        if self._reader is not None:
+            checks |= {"assignment": self._reader.assigned, "facts": self._reader.caught_up}
+        return checks
+
+
+def _bind(work: Background, running: Running) -> Callable[[], Awaitable[None]]:
+    async def bound() -> None:
+        await work(running)
+
+    return bound
+
+
+async def _finish(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Wait for tasks that were told to stop; cancel what does not in time."""
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*late, return_exceptions=True)

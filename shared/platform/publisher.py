@@ -1,0 +1,133 @@
+"""Sends outbox rows to Kafka so that the first occurrence of every event is in order per key.
+
+One record batch per partition is built by hand and awaited before the next, because an idempotent
+producer that lost a batch for good goes on behind the gap (aiokafka #1017): at most one batch is ever
+unacknowledged per partition, and after any failure the producer is built anew.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import DefaultPartitioner
+
+from shared.contracts.cloudevents import CONTENT_TYPE
+from shared.platform.faults import Retryable
+from shared.platform.journal import OutboxRow
+
+_HEADERS = [("content-type", CONTENT_TYPE.encode())]
+_LARGEST_BATCH = 262_144
+_LARGEST_REQUEST = 1_100_000
+_REQUEST_TIMEOUT_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What one round achieved: the rows Kafka acknowledged, and what went wrong with the others."""
+
+    acknowledged: tuple[OutboxRow, ...]
+    failure: BaseException | None = None
+
+
+class Publisher(Protocol):
+    """Where the lanes send their rows."""
+
+    async def publish(self, rows: Sequence[OutboxRow]) -> Published:
+        """Send a prefix of each partition's rows, in order, and wait for the acknowledgements."""
+        ...
+
+
+class KafkaPublisher:
+    """The publisher on a real broker. Not for use by two tasks at once."""
+
+    def __init__(self, bootstrap: str, topic_prefix: str) -> None:
+        self._bootstrap = bootstrap
+        self._prefix = topic_prefix
+        self._producer: AIOKafkaProducer | None = None
+        self._partition_of = DefaultPartitioner()
+
+    async def publish(self, rows: Sequence[OutboxRow]) -> Published:
+        """Send at most one record batch per partition; rows that did not fit wait for the next round.
+
+        Never raises for a broker's fault: the failure is part of the answer, the producer is rebuilt.
+        """
+        try:
+            producer = await self._connected()
+            batches = await self._fill(producer, rows)
+            sent = await asyncio.gather(
+                *(self._send(producer, place, batch) for place, (batch, _) in batches.items()),
+                return_exceptions=True,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it was, nothing is known to have arrived
+            await self._discard()
+            return Published((), error)
+        acknowledged: list[OutboxRow] = []
+        failure: BaseException | None = None
+        for (_, held), result in zip(batches.values(), sent, strict=True):
+            if isinstance(result, BaseException):
+                failure = result
+            else:
+                acknowledged.extend(held)
+        if failure is not None:
+            await self._discard()
+        return Published(tuple(acknowledged), failure)
+
+    async def close(self) -> None:
+        """Stop the producer."""
+        await self._discard()
+
+    async def _connected(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._bootstrap,
+                acks="all",
+                enable_idempotence=True,
+                compression_type="lz4",
+                max_batch_size=_LARGEST_BATCH,
+                max_request_size=_LARGEST_REQUEST,
+                linger_ms=0,
+                request_timeout_ms=_REQUEST_TIMEOUT_MS,
+            )
+            await producer.start()
+            self._producer = producer
+        return self._producer
+
+    async def _fill(
+        self, producer: AIOKafkaProducer, rows: Sequence[OutboxRow]
+    ) -> dict[tuple[str, int], tuple[Any, list[OutboxRow]]]:
+        batches: dict[tuple[str, int], tuple[Any, list[OutboxRow]]] = {}
+        full: set[tuple[str, int]] = set()
+        for row in rows:
+            key = row.key.encode()
+            place = (row.topic, await self._partition(producer, row.topic, key))
+            if place in full:
+                continue
+            batch, held = batches.setdefault(place, (producer.create_batch(), []))
+            if batch.append(key=key, value=row.value, timestamp=None, headers=_HEADERS) is None:
+                full.add(place)
+            else:
+                held.append(row)
+        return batches
+
+    async def _partition(self, producer: AIOKafkaProducer, topic: str, key: bytes) -> int:
+        partitions = sorted(await producer.partitions_for(self._prefix + topic))
+        if not partitions:
+            raise Retryable(f"topic {self._prefix + topic} does not exist: run `chatdesk topics apply`")
+        partition: int = self._partition_of(key, partitions, partitions)
+        return partition
+
+    async def _send(self, producer: AIOKafkaProducer, place: tuple[str, int], batch: Any) -> None:
+        topic, partition = place
+        batch.close()
+        await (await producer.send_batch(batch, self._prefix + topic, partition=partition))
+
+    async def _discard(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            # Stopping flushes; what cannot be flushed stays in the outbox and is sent again.
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_REQUEST_TIMEOUT_MS / 1000):
+                    await producer.stop()

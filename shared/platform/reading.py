@@ -1,0 +1,271 @@
+"""Reads Kafka in batches through FastStream: raw records in, explicit commits after the database.
+
+The `positions` table is the truth about how far a service has read; Kafka's committed offset is the
+hint that lag tools look at. Positions also tell how far in *time* everything was read, which is the
+clock that timers go by (system.md, 3).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import FAKE_CONSUMER, KafkaAckableMessage
+
+from shared.contracts import catalogue
+from shared.platform import metrics
+from shared.platform.clock import Clock
+from shared.platform.faults import is_transient
+from shared.platform.journal import Journal
+from shared.platform.pipeline import Pipeline, Transactions, backoff
+from shared.platform.records import Record
+
+Place = tuple[str, int]
+DRAIN_SECONDS = 10.0
+WATCH_SECONDS = 0.25
+LOOK_SECONDS = 5.0
+SESSION_TIMEOUT_MS = 6_000
+HEARTBEAT_MS = 2_000
+BATCH_TIMEOUT_MS = 10
+
+
+class Reader(ConsumerRebalanceListener):  # type: ignore[misc] - aiokafka ships no types
+    """One service's reading of its topics: assignment, batches, positions, and the cold-start barrier."""
+
+    def __init__(
+        self,
+        broker: KafkaBroker,
+        topics: Sequence[str],
+        *,
+        group: str,
+        prefix: str,
+        batch_records: int,
+        pipeline: Pipeline,
+        transactions: Transactions,
+        journal: Journal,
+        clock: Clock,
+    ) -> None:
+        self._topics = tuple(topics)
+        self._prefix = prefix
+        self._pipeline = pipeline
+        self._transactions = transactions
+        self._journal = journal
+        self._clock = clock
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._next: dict[Place, int] = {}
+        self._asked: dict[Place, tuple[datetime, int]] = {}
+        self._begun = 0
+        self._quiet: dict[Place, tuple[int, int]] = {}
+        self._barrier: dict[Place, int] | None = None
+        self.caught_up = not any(catalogue.is_compacted(topic) for topic in topics)
+        self.failure: BaseException | None = None
+        self._log = structlog.get_logger()
+        self._subscriber: Any = broker.subscriber(
+            *(prefix + topic for topic in topics),
+            group_id=group,
+            batch=True,
+            max_records=batch_records,
+            batch_timeout_ms=BATCH_TIMEOUT_MS,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            ack_policy=AckPolicy.MANUAL,
+            parser=_raw,
+            decoder=_pass_through,
+            listener=self,
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            no_reply=True,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+        )
+        self._subscriber(self._on_batch)
+
+    @property
+    def assigned(self) -> bool:
+        """Whether the group has answered with an assignment (it may be empty)."""
+        return self._barrier is not None
+
+    async def _on_batch(self, records: Sequence[Any]) -> None:
+        """Run one batch. A failure is remembered and stops the process: the next commit would cover it."""
+        if self.failure is not None:
+            return
+        self._idle.clear()
+        self._begun += 1
+        try:
+            batch = [self._record(one) for one in records]
+            await self._pipeline.run(batch)
+            self._advance(batch)
+            await self._commit(batch)
+        except Exception as error:  # noqa: BLE001 - handed to the supervisor, which ends the process
+            self.failure = error
+            self._log.critical("batch_lost_its_way", exc_info=error)
+        finally:
+            self._idle.set()
+
+    def _record(self, one: Any) -> Record:
+        topic = one.topic.removeprefix(self._prefix)
+        return Record(topic, one.partition, one.offset, one.key, one.value, tuple(one.headers))
+
+    def _advance(self, batch: Iterable[Record]) -> None:
+        for record in batch:
+            place = (record.topic, record.partition)
+            self._next[place] = max(self._next.get(place, 0), record.offset + 1)
+
+    async def _commit(self, batch: Iterable[Record]) -> None:
+        ends: dict[TopicPartition, int] = {}
+        for record in batch:
+            ends[TopicPartition(self._prefix + record.topic, record.partition)] = record.offset + 1
+        try:
+            await self._subscriber.consumer.commit(ends)
+        except (IllegalStateError, CommitFailedError, KafkaError) as error:
+            # Lost in a rebalance or to a broker's trouble; the positions hold, a repeat is recognised.
+            self._log.info("commit_skipped", error=type(error).__name__)
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        """Let the running batch finish, bounded, before the partitions go to somebody else."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._idle.wait()
+        for place in map(self._place, revoked):
+            self._next.pop(place, None)
+            self._asked.pop(place, None)
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        """Start every partition where the database says, whatever Kafka's committed offset is."""
+        metrics.REBALANCES.inc()
+        attempt = 0
+        while True:
+            try:
+                await self._take_up(sorted(assigned))
+            except Exception as error:
+                if not is_transient(error) and not isinstance(error, KafkaError):
+                    self.failure = error
+                    raise
+                attempt += 1
+                self._log.warning("assignment_retried", error=str(error)[:300])
+                await asyncio.sleep(backoff(attempt, salt=len(assigned)))
+            else:
+                return
+
+    async def _take_up(self, assigned: Sequence[TopicPartition]) -> None:
+        consumer: AIOKafkaConsumer = self._subscriber.consumer
+        everything = [
+            TopicPartition(self._prefix + topic, partition)
+            for topic in self._topics
+            for partition in sorted(consumer.partitions_for_topic(self._prefix + topic) or ())
+        ]
+        async with self._transactions() as tx:
+            await self._journal.know_partitions(tx, map(self._place, everything))
+            known = await self._journal.positions(tx)
+        begins = await consumer.beginning_offsets(assigned) if assigned else {}
+        ends = await consumer.end_offsets(assigned) if assigned else {}
+        for tp in assigned:
+            start = self._start(self._place(tp), known, begins[tp], ends[tp])
+            consumer.seek(tp, start)
+            self._next[self._place(tp)] = start
+        if self._barrier is None:
+            compacted = [tp for tp in everything if catalogue.is_compacted(self._place(tp)[0])]
+            found = await consumer.end_offsets(compacted) if compacted else {}
+            self._barrier = {self._place(tp): end for tp, end in found.items() if end > 0}
+        if not self.caught_up:
+            held = [tp for tp in assigned if not catalogue.is_compacted(self._place(tp)[0])]
+            consumer.pause(*held)
+
+    def _start(self, place: Place, known: Mapping[Place, int | None], begin: int, end: int) -> int:
+        wanted = known.get(place)
+        if wanted is None:
+            return begin
+        if wanted < begin:
+            metrics.RECORDS_EXPIRED.labels(place[0]).inc(begin - wanted)
+            self._log.error("records_expired_unread", topic=place[0], partition=place[1], count=begin - wanted)
+            return begin
+        if wanted > end:
+            self._log.error("topic_shorter_than_position", topic=place[0], partition=place[1], position=wanted)
+            return begin
+        return wanted
+
+    def _place(self, tp: TopicPartition) -> Place:
+        return (tp.topic.removeprefix(self._prefix), tp.partition)
+
+    async def watch(self, stopping: asyncio.Event) -> None:
+        """Keep `read_up_to` growing, idle or not, and open the barrier once the facts are read."""
+        while not stopping.is_set():
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._look()
+            except Exception as error:
+                if not is_transient(error) and not isinstance(error, KafkaError | IllegalStateError):
+                    raise
+                self._log.info("watch_skipped", error=str(error)[:200])
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await stopping.wait()
+
+    async def _look(self) -> None:
+        consumer = self._subscriber.consumer
+        if consumer is None or not self.assigned:
+            return
+        if not self.caught_up:
+            await self._try_barrier(consumer)
+        mine = [tp for tp in consumer.assignment() if self._place(tp) in self._next]
+        if not mine:
+            return
+        asked_at = self._clock.now()
+        ends = await consumer.end_offsets(mine)
+        await self._step_over_gaps(consumer, mine)
+        for tp in mine:
+            self._asked.setdefault(self._place(tp), (asked_at, ends[tp]))
+        reached = {
+            place: at
+            for place, (at, end) in self._asked.items()
+            if place in self._next and self._next[place] >= end
+        }
+        if not reached:
+            return
+        async with self._transactions() as tx:
+            await self._journal.mark_read(tx, reached, {place: self._next[place] for place in reached})
+            read_up_to = await self._journal.read_up_to(tx, self._topics)
+        for place in reached:
+            self._asked.pop(place, None)
+        if read_up_to is not None:
+            metrics.READ_LAG_SECONDS.set((self._clock.now() - read_up_to).total_seconds())
+
+    async def _step_over_gaps(self, consumer: AIOKafkaConsumer, mine: Iterable[TopicPartition]) -> None:
+        """Step over offsets that carry no record, such as transaction markers of foreign publishers.
+
+        The fetcher's position runs ahead of a batch it has just handed over, so it counts only when
+        two looks in a row find the same position, nothing running, and no batch begun in between.
+        """
+        for tp in mine:
+            place = self._place(tp)
+            position = await consumer.position(tp)
+            seen = (position, self._begun)
+            if self._idle.is_set() and self._quiet.get(place) == seen:
+                self._next[place] = max(self._next.get(place, 0), position)
+            self._quiet[place] = seen
+
+    async def _try_barrier(self, consumer: AIOKafkaConsumer) -> None:
+        """Open the barrier when the compacted inputs were read to where they ended at our start."""
+        async with self._transactions() as tx:
+            known = await self._journal.positions(tx)
+        if all((known.get(place) or 0) >= end for place, end in (self._barrier or {}).items()):
+            self.caught_up = True
+            consumer.resume(*consumer.paused())
+            self._log.info("facts_read")
+
+
+async def _raw(records: Any) -> KafkaAckableMessage:
+    """Hand the records over untouched: FastStream's own parser loses a batch over one null header."""
+    return KafkaAckableMessage(body=b"", raw_message=records, headers={}, consumer=FAKE_CONSUMER)
+
+
+async def _pass_through(message: Any) -> Any:
+    return message.raw_message
