@@ -1,0 +1,8 @@
+"""The local stack: real Kafka, PostgreSQL and Redis for tests, demo and development, unprepared."""
+
+from ops.stack.addresses import Addresses
+from ops.stack.errors import StackError
+from ops.stack.local import LocalServer, LocalStack, Standing
+from ops.stack.resolve import ensure_up, project_stack
+
+__all__ = ["Addresses", "LocalServer", "LocalStack", "StackError", "Standing", "ensure_up", "project_stack"]

