@@ -59,7 +59,11 @@ class _Assembly:
         self._lanes = Lanes(owner, self._database.transaction, self._publisher, clock)
         self._due_committed = asyncio.Event()
         pipeline = Pipeline(
-            service, self._database.transaction, self._journal, clock, wake=self._wake
+            service=service,
+            transactions=self._database.transaction,
+            journal=self._journal,
+            clock=clock,
+            wake=self._wake,
         )
         self._broker = KafkaBroker(
             settings.kafka, apply_types=False, allow_auto_create_topics=False, logger=None
@@ -80,16 +84,22 @@ class _Assembly:
             else None
         )
         self._timers = Timers(
-            service.handlers,
-            topics,
-            self._database.transaction,
-            self._journal,
-            pipeline,
-            clock,
-            self._due_committed,
+            handlers=service.handlers,
+            topics=topics,
+            transactions=self._database.transaction,
+            journal=self._journal,
+            pipeline=pipeline,
+            clock=clock,
+            fired=self._due_committed,
         )
         self._running = Running(
-            clock, self._database.transaction, self._journal, pipeline, topics, self._wake, owner
+            clock=clock,
+            transactions=self._database.transaction,
+            journal=self._journal,
+            pipeline=pipeline,
+            topics=topics,
+            wake=self._wake,
+            owner=owner,
         )
         self._lanes_stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -131,7 +141,7 @@ class _Assembly:
         while not self._running.stopping.is_set() or name == "lanes":
             try:
                 await work()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - said loudly, and the work is run again
                 failures += 1
                 report = self._log.warning if is_transient(error) else self._log.error
                 report("background_failed", work=name, exc_info=error)

@@ -43,7 +43,8 @@ class Journal:
         rows = await tx.execute(
             text(
                 "insert into processed_events (digest, body, seen_at) "
-                "select d, b, :now from unnest(cast(:digests as bytea[]), cast(:bodies as bytea[])) as u(d, b) "
+                "select d, b, :now from"
+                " unnest(cast(:digests as bytea[]), cast(:bodies as bytea[])) as u(d, b) "
                 "order by d on conflict (digest) do nothing returning digest"
             ),
             {"digests": digests, "bodies": [bodies[d] for d in digests], "now": now},
@@ -66,7 +67,9 @@ class Journal:
         stored = dict(first_bodies)
         if known:
             rows = await tx.execute(
-                text("select digest, body from processed_events where digest = any(cast(:digests as bytea[]))"),
+                text(
+                    "select digest, body from processed_events where digest = any(cast(:digests as bytea[]))"
+                ),
                 {"digests": sorted(known)},
             )
             stored |= {bytes(digest): bytes(body) if body else None for digest, body in rows}
@@ -79,7 +82,9 @@ class Journal:
     async def blocked_keys(self, tx: AsyncConnection, keys: Iterable[str]) -> set[str]:
         """Return those of the keys behind which an event is parked."""
         rows = await tx.execute(
-            text("select distinct key from parked_records where blocks_key and key = any(cast(:keys as text[]))"),
+            text(
+                "select distinct key from parked_records where blocks_key and key = any(cast(:keys as text[]))"
+            ),
             {"keys": sorted(set(keys))},
         )
         return {key for (key,) in rows}
@@ -90,10 +95,12 @@ class Journal:
         if not wanted:
             return {}
         rows = await tx.execute(
-            text("select subject, version from topic_versions where subject = any(cast(:subjects as text[]))"),
+            text(
+                "select subject, version from topic_versions where subject = any(cast(:subjects as text[]))"
+            ),
             {"subjects": wanted},
         )
-        return {subject: version for subject, version in rows}
+        return {row.subject: row.version for row in rows}
 
     async def save_versions(self, tx: AsyncConnection, versions: Mapping[str, int]) -> None:
         """Remember how far each subject of a versioned topic was read."""
@@ -104,7 +111,8 @@ class Journal:
             text(
                 "insert into topic_versions (subject, version) "
                 "select * from unnest(cast(:subjects as text[]), cast(:versions as bigint[])) "
-                "on conflict (subject) do update set version = greatest(topic_versions.version, excluded.version)"
+                "on conflict (subject) do update"
+                " set version = greatest(topic_versions.version, excluded.version)"
             ),
             {"subjects": subjects, "versions": [versions[s] for s in subjects]},
         )
@@ -167,7 +175,8 @@ class Journal:
         await tx.execute(
             text(
                 "insert into positions (topic, partition, next_offset) "
-                "select * from unnest(cast(:topics as text[]), cast(:partitions as int[]), cast(:ends as bigint[])) "
+                "select * from unnest(cast(:topics as text[]), cast(:partitions as int[]),"
+                " cast(:ends as bigint[])) "
                 "on conflict (topic, partition) do update"
                 " set next_offset = greatest(positions.next_offset, excluded.next_offset)"
             ),
@@ -184,7 +193,8 @@ class Journal:
         await tx.execute(
             text(
                 "insert into positions (topic, partition) "
-                "select * from unnest(cast(:topics as text[]), cast(:partitions as int[])) on conflict do nothing"
+                "select * from unnest(cast(:topics as text[]), cast(:partitions as int[])) "
+                "on conflict do nothing"
             ),
             {"topics": [t for t, _ in known], "partitions": [p for _, p in known]},
         )
@@ -195,7 +205,10 @@ class Journal:
         return {(topic, partition): next_offset for topic, partition, next_offset in rows}
 
     async def mark_read(
-        self, tx: AsyncConnection, times: Mapping[tuple[str, int], datetime], ends: Mapping[tuple[str, int], int]
+        self,
+        tx: AsyncConnection,
+        times: Mapping[tuple[str, int], datetime],
+        ends: Mapping[tuple[str, int], int],
     ) -> None:
         """Record that a partition had been read up to these times (they only grow)."""
         places = sorted(times)
@@ -203,8 +216,8 @@ class Journal:
             text(
                 "update positions p set read_up_to = greatest(p.read_up_to, u.at),"
                 " next_offset = greatest(p.next_offset, u.next_offset) "
-                "from unnest(cast(:topics as text[]), cast(:partitions as int[]), cast(:times as timestamptz[]),"
-                " cast(:ends as bigint[])) as u(topic, partition, at, next_offset) "
+                "from unnest(cast(:topics as text[]), cast(:partitions as int[]),"
+                " cast(:times as timestamptz[]), cast(:ends as bigint[])) as u(topic, partition, at, next_offset) "
                 "where p.topic = u.topic and p.partition = u.partition"
             ),
             {
@@ -256,7 +269,8 @@ class Journal:
         wanted = sorted(set(keys))
         await tx.execute(
             text(
-                "delete from due d using unnest(cast(:kinds as text[]), cast(:keys as text[])) as u(kind, key) "
+                "delete from due d"
+                " using unnest(cast(:kinds as text[]), cast(:keys as text[])) as u(kind, key) "
                 "where d.kind = u.kind and d.key = u.key"
             ),
             {"kinds": [kind for kind, _ in wanted], "keys": [key for _, key in wanted]},

@@ -116,7 +116,8 @@ class Lanes:
 async def _lease(tx: AsyncConnection, owner: str) -> list[int]:
     await tx.execute(
         text(
-            "insert into lane_owners (owner, seen_until) values (:owner, now() + make_interval(secs => :lease)) "
+            "insert into lane_owners (owner, seen_until) "
+            "values (:owner, now() + make_interval(secs => :lease)) "
             "on conflict (owner) do update set seen_until = excluded.seen_until"
         ),
         {"owner": owner, "lease": LEASE_SECONDS},
@@ -125,7 +126,8 @@ async def _lease(tx: AsyncConnection, owner: str) -> list[int]:
     rows = await tx.execute(
         text(
             "with share as ("
-            "  select ceil(:lanes / count(*)::numeric)::int as size from lane_owners where seen_until >= now()"
+            "  select ceil(:lanes / count(*)::numeric)::int as size"
+            "  from lane_owners where seen_until >= now()"
             "), wanted as ("
             "  select lane from lanes where owner = :owner or leased_until < now()"
             "  order by (owner is distinct from :owner), lane limit (select size from share)"

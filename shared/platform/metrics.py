@@ -6,16 +6,24 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 RECORDS_READ = Counter("chatdesk_records_read", "Records taken from Kafka.", ["topic"])
 RECORDS_REPEATED = Counter("chatdesk_records_repeated", "Records recognised as repeats.", ["topic"])
-RECORDS_REJECTED = Counter("chatdesk_records_rejected", "Records that never can be handled.", ["topic", "reason"])
+RECORDS_REJECTED = Counter(
+    "chatdesk_records_rejected", "Records that never can be handled.", ["topic", "reason"]
+)
 RECORDS_PARKED = Counter("chatdesk_records_parked", "Records parked with their key.", ["topic", "reason"])
-RECORDS_EXPIRED = Counter("chatdesk_records_expired", "Records deleted by the broker before they were read.", ["topic"])
+RECORDS_EXPIRED = Counter(
+    "chatdesk_records_expired", "Records deleted by the broker before they were read.", ["topic"]
+)
 BATCH_SECONDS = Histogram("chatdesk_batch_seconds", "One batch, decoding to commit.", buckets=_SECONDS)
 BATCH_RECORDS = Histogram(
     "chatdesk_batch_records", "Records per batch.", buckets=(1, 5, 10, 50, 100, 250, 500, 1000, 2000)
 )
-BATCH_RETRIES = Counter("chatdesk_batch_retries", "Batches tried again after a fault that may heal.", ["error"])
+BATCH_RETRIES = Counter(
+    "chatdesk_batch_retries", "Batches tried again after a fault that may heal.", ["error"]
+)
 EVENTS_PUBLISHED = Counter("chatdesk_events_published", "Events acknowledged by Kafka.", ["topic"])
-PUBLISH_FAILURES = Counter("chatdesk_publish_failures", "Publishing rounds that failed and were started again.")
+PUBLISH_FAILURES = Counter(
+    "chatdesk_publish_failures", "Publishing rounds that failed and were started again."
+)
 OUTBOX_ROWS = Gauge("chatdesk_outbox_rows", "Events waiting in the outbox lanes this process drains.")
 DUE_FIRED = Counter("chatdesk_due_fired", "Timers and sweeps carried out.", ["kind"])
 DUE_FAILED = Counter("chatdesk_due_failed", "Timers and sweeps that raised.", ["kind"])

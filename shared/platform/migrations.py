@@ -32,7 +32,9 @@ async def _run(schema: str, url: str) -> None:
     )
     async with engine.connect() as connection:
         # Two migrators may start at once; the loser of the race waits, then finds nothing to do.
-        await connection.execute(text("select pg_advisory_lock(hashtext('chatdesk'), hashtext(:schema))"), {"schema": schema})
+        await connection.execute(
+            text("select pg_advisory_lock(hashtext('chatdesk'), hashtext(:schema))"), {"schema": schema}
+        )
         await connection.execute(text(f'create schema if not exists "{schema}"'))
         await connection.commit()
         await connection.run_sync(_migrate, schema)

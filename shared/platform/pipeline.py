@@ -43,6 +43,7 @@ class Pipeline:
 
     def __init__(
         self,
+        *,
         service: Service,
         transactions: Transactions,
         journal: Journal,

@@ -36,7 +36,7 @@ HEARTBEAT_MS = 2_000
 BATCH_TIMEOUT_MS = 10
 
 
-class Reader(ConsumerRebalanceListener):  # type: ignore[misc] - aiokafka ships no types
+class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """One service's reading of its topics: assignment, batches, positions, and the cold-start barrier."""
 
     def __init__(
@@ -185,10 +185,14 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] - aiokafka ships 
             return begin
         if wanted < begin:
             metrics.RECORDS_EXPIRED.labels(place[0]).inc(begin - wanted)
-            self._log.error("records_expired_unread", topic=place[0], partition=place[1], count=begin - wanted)
+            self._log.error(
+                "records_expired_unread", topic=place[0], partition=place[1], count=begin - wanted
+            )
             return begin
         if wanted > end:
-            self._log.error("topic_shorter_than_position", topic=place[0], partition=place[1], position=wanted)
+            self._log.error(
+                "topic_shorter_than_position", topic=place[0], partition=place[1], position=wanted
+            )
             return begin
         return wanted
 

@@ -43,7 +43,7 @@ class Undecodable:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """A key's end on a compacted topic. It passes by: the retired document that came before it did the work."""
+    """A key's end on a compacted topic. It passes by: the retired document before it did the work."""
 
     record: Record
 

@@ -19,6 +19,7 @@ class Running:
 
     def __init__(
         self,
+        *,
         clock: Clock,
         transactions: Transactions,
         journal: Journal,

@@ -42,7 +42,7 @@ STATEMENTS = (
         leased_until timestamptz not null default '-infinity'
     ) with (fillfactor = 50)
     """,
-    f"insert into lanes (lane) select generate_series(0, {LANES - 1})",  # noqa: S608 - a constant
+    f"insert into lanes (lane) select generate_series(0, {LANES - 1})",
     "create table lane_owners (owner text primary key, seen_until timestamptz not null)",
     # Never repeats, so that a firing under way cannot delete the row that replaced its own.
     "create sequence due_generation",

@@ -25,6 +25,7 @@ class Timers:
 
     def __init__(
         self,
+        *,
         handlers: Handlers,
         topics: Iterable[str],
         transactions: Transactions,
