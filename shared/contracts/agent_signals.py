@@ -6,7 +6,7 @@ from pydantic import Field
 
 from shared.contracts.actors import Actor
 from shared.contracts.event import Model
-from shared.contracts.fields import Id, Time, Word
+from shared.contracts.fields import Flag, Id, Time, Word
 
 LeaseSeconds = Annotated[int, Field(strict=True, ge=1)]
 
@@ -19,7 +19,7 @@ class AgentSignedIn(Model):
     by: Actor | None = None
     state: Literal["online", "away"] | None = None
     reason: Word | None = None
-    draining: bool | None = None
+    draining: Flag | None = None
     active_at: Time | None = None
     lease_seconds: LeaseSeconds | None = None
 
@@ -41,7 +41,7 @@ class AgentStateSet(Model):
     by: Actor | None = None
     state: Literal["online", "away"] | None = None
     reason: Word | None = None
-    draining: bool | None = None
+    draining: Flag | None = None
 
 
 class AgentSignedOut(Model):

@@ -3,7 +3,7 @@
 from typing import Literal, TypeAlias
 
 from shared.contracts.event import Model
-from shared.contracts.fields import Count, Id, Time, Word
+from shared.contracts.fields import Count, Flag, Id, Time, Word
 
 AgentState: TypeAlias = Literal["online", "away", "offline"]
 
@@ -14,7 +14,7 @@ class AgentChanged(Model):
     agent_id: Id
     state: AgentState
     reason: Word | None = None
-    draining: bool = False
+    draining: Flag = False
     cause: Word
     since: Time
     version: Count

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 from shared.contracts.actors import Actor
 from shared.contracts.content import Content, Template
 from shared.contracts.event import Model
-from shared.contracts.fields import Body, Count, Id, Priority, Time, Word
+from shared.contracts.fields import Body, Count, Flag, Id, Priority, Time, Word
 from shared.contracts.pairs import PairRef
 
 
@@ -72,7 +72,7 @@ class ChatClose(ChatCommand):
 
     tags: tuple[Word, ...] = ()
     note: Body | None = None
-    survey: bool | None = None
+    survey: Flag | None = None
 
 
 class ChatMarkPending(ChatCommand):

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from shared.contracts.event import Model
-from shared.contracts.fields import Body, Count, Id, JsonObject, Line, Name, Url, Word
+from shared.contracts.fields import Body, Count, Flag, Id, JsonObject, JsonValue, Line, Name, Url, Word
 
 
 class Text(Model):
@@ -24,7 +24,7 @@ class MediaFile(Model):
     filename: Line | None = None
     size: Count | None = None
     sha256: Name | None = None
-    voice: bool | None = None
+    voice: Flag | None = None
     duration: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 
@@ -101,10 +101,49 @@ class Unsupported(Model):
     """Something we cannot show. ``raw`` keeps it as it came, an unknown kind's whole object included."""
 
     kind: Literal["unsupported"] = "unsupported"
-    raw: Any = None
+    raw: JsonValue = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_unknown_kind(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("kind", "unsupported") != "unsupported":
+            return {"raw": value}
+        return value
+
+
+_TAGS = {
+    "text": "text",
+    "image": "media",
+    "video": "media",
+    "audio": "media",
+    "document": "media",
+    "sticker": "media",
+    "location": "location",
+    "contacts": "contacts",
+    "reply": "reply",
+    "order": "order",
+    "reaction": "reaction",
+    "interactive": "interactive",
+    "template": "template",
+}
+
+
+def _tag(value: Any) -> str | None:
+    """Choose the class by ``kind``; a kind nobody knows yet is unsupported, none at all is an error."""
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return _TAGS.get(kind, "unsupported") if isinstance(kind, str) and kind else None
 
 
 Content: TypeAlias = Annotated[
-    Text | Media | Location | Contacts | Reply | Order | Reaction | Interactive | Template | Unsupported,
-    Field(discriminator="kind"),
+    Annotated[Text, Tag("text")]
+    | Annotated[Media, Tag("media")]
+    | Annotated[Location, Tag("location")]
+    | Annotated[Contacts, Tag("contacts")]
+    | Annotated[Reply, Tag("reply")]
+    | Annotated[Order, Tag("order")]
+    | Annotated[Reaction, Tag("reaction")]
+    | Annotated[Interactive, Tag("interactive")]
+    | Annotated[Template, Tag("template")]
+    | Annotated[Unsupported, Tag("unsupported")],
+    Discriminator(_tag),
 ]

@@ -1,21 +1,25 @@
 """``customers.v1``: the documents people keep about customers."""
 
+from pydantic import ConfigDict, Field
+
 from shared.contracts.event import Model
-from shared.contracts.fields import Count, Id, JsonObject, Line, Time, Word
+from shared.contracts.fields import Count, Flag, Id, JsonObject, Line, Time, Word
 from shared.contracts.pairs import PairRef
 
 
 class CustomerChanged(Model):
-    """The whole document of a customer and the pairs that are theirs."""
+    """The whole document of a customer and the pairs that are theirs. ``fields_`` is written ``fields``."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     id: Id
     revision: Count
     name: Line | None = None
     language: Word | None = None
-    vip: bool = False
-    blocked: bool = False
+    vip: Flag = False
+    blocked: Flag = False
     pairs: tuple[PairRef, ...] = ()
-    fields_: JsonObject | None = None
+    fields_: JsonObject | None = Field(default=None, alias="fields")
 
 
 class CustomerErased(Model):

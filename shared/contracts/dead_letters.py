@@ -1,23 +1,24 @@
-"""`<service>.dead-letters.v1`: what a service could not handle, with the reason and the original bytes."""
+"""``<service>.dead-letters.v1``: records that could not be handled, with their reason."""
 
 from shared.contracts.event import Model
+from shared.contracts.fields import Count, Word
 
 
 class DeadLetter(Model):
-    """One record put aside. ``parked_key`` is set when later events of that key wait behind it.
+    """One parked record and where it was read.
 
-    ``value`` and ``key`` are text, or ``base64:…`` where they are none; ``value`` is left out above
-    512 KB, where (topic, partition, offset) still tells where to find it.
+    Bytes that are no text are written ``base64:…``; ``value`` is absent when it is too large to keep.
+    ``parked_key`` is set when later events of that key wait behind it.
     """
 
-    service: str
+    service: Word
     topic: str
-    partition: int
-    offset: int
+    partition: Count
+    offset: Count
     key: str | None = None
-    headers: list[tuple[str, str | None]]
+    headers: tuple[tuple[str, str | None], ...] = ()
     value: str | None = None
     reason: str
     detail: str
-    attempts: int
+    attempts: Count
     parked_key: str | None = None

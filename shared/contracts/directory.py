@@ -1,12 +1,12 @@
 """``directory.v1``: the documents people edit about a tenant, whole, with a ``revision``."""
 
-import datetime
+import datetime as dt
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
 from shared.contracts.event import Model
-from shared.contracts.fields import Address, Channel, Count, Id, Line, Name, Seconds, Url, Word
+from shared.contracts.fields import Address, Channel, Count, Flag, Id, Line, Name, Seconds, Url, Word
 
 
 class DirectoryDocument(Model):
@@ -14,7 +14,7 @@ class DirectoryDocument(Model):
 
     id: Id
     revision: Count
-    retired: bool = False
+    retired: Flag = False
     move_to: Id | None = None
 
 
@@ -76,7 +76,7 @@ class Week(Model):
 class CalendarException(Model):
     """The hours of one date instead of the week's; none is closed all day."""
 
-    date: datetime.date
+    date: dt.date
     intervals: tuple[Interval, ...] = ()
 
 

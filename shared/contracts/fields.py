@@ -1,13 +1,65 @@
-"""The kinds of field that the contracts share: bounded strings, times, counts."""
+"""The kinds of field that the contracts share: bounded strings, times, counts, opaque JSON."""
 
+from datetime import UTC, datetime
+from math import isfinite
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
+
+_DEEPEST = 32
+_WIDEST = 2**63
+
+
+def read_time(value: object) -> datetime:
+    """Return the moment in UTC. Raises ValueError when it is no RFC 3339 text or carries no offset.
+
+    Numbers are refused: nobody can tell seconds from milliseconds.
+    """
+    if isinstance(value, datetime):
+        time = value
+    elif isinstance(value, str):
+        try:
+            time = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("must be a time such as 2026-11-22T18:00:00Z") from None
+    else:
+        raise ValueError("must be a time such as 2026-11-22T18:00:00Z")  # noqa: TRY004 - pydantic's contract
+    if time.tzinfo is UTC:
+        return time
+    if time.utcoffset() is None:
+        raise ValueError("must carry a time zone")
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie between the years 1 and 9999 in UTC") from None
+
+
+def _plain(value: Any) -> Any:
+    """Let through what every JSON reader and PostgreSQL can hold: finite, 64 bits, not too deep."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return value
+    raise ValueError(f"must not nest deeper than {_DEEPEST} levels")
+
+
+def _inside(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError("must hold finite numbers only")
+    if isinstance(value, int) and not -_WIDEST <= value < _WIDEST:
+        raise ValueError("must hold numbers of at most 64 bits")
+    return ()
+
 
 Id: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 """Any identifier: ours are UUIDs, a provider's or another system's may be any string."""
 Address: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-"""A phone number or a provider's user id, as its owner writes it (raw)."""
+"""A phone number or a provider's person id, as its owner writes it (raw)."""
 Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 """A machine-readable word from an open list: a reason, a status code, a language tag."""
 Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -15,12 +67,14 @@ Line: TypeAlias = Annotated[str, StringConstraints(max_length=1024)]
 Body: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
 Url: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 Channel: TypeAlias = Literal["whatsapp", "sms"]
-Time: TypeAlias = AwareDatetime
-"""RFC 3339 with an offset; a time without one is refused."""
+Time: TypeAlias = Annotated[AwareDatetime, BeforeValidator(read_time)]
+"""A moment, in UTC once read. On the wire RFC 3339 with an offset."""
 Count: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=2**53)]
 Seconds: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=31_622_400)]
 """Whole seconds, up to a year."""
 Priority: TypeAlias = Annotated[int, Field(strict=True, ge=-100, le=100)]
 """Higher goes first; 0 is ordinary."""
-JsonObject: TypeAlias = dict[str, Any]
+Flag: TypeAlias = Annotated[bool, Field(strict=True)]
+JsonValue: TypeAlias = Annotated[Any, AfterValidator(_plain)]
+JsonObject: TypeAlias = Annotated[dict[str, Any], AfterValidator(_plain)]
 """A JSON object that is passed on and never interpreted."""

@@ -4,7 +4,19 @@ from pydantic import ConfigDict, Field
 
 from shared.contracts.content import Content
 from shared.contracts.event import Model
-from shared.contracts.fields import Address, Body, Channel, Id, JsonObject, Line, Name, Priority, Time, Word
+from shared.contracts.fields import (
+    Address,
+    Body,
+    Channel,
+    Flag,
+    Id,
+    JsonObject,
+    Line,
+    Name,
+    Priority,
+    Time,
+    Word,
+)
 
 
 class Handover(Model):
@@ -43,7 +55,7 @@ class InboundMessage(Model):
     sent_at: Time
     received_at: Time
     reply_to: Id | None = None
-    forwarded: bool | None = None
+    forwarded: Flag | None = None
     referral: JsonObject | None = None
     customer_name: Line | None = None
     customer_ids: tuple[Address, ...] = ()

@@ -3,7 +3,7 @@
 from typing import Literal, TypeAlias
 
 from shared.contracts.event import Model
-from shared.contracts.fields import Address, Channel, Count, Time
+from shared.contracts.fields import Address, Channel, Count, Flag, Time
 
 
 class PairRef(Model):
@@ -31,7 +31,7 @@ class Consent(Model):
 
     state: ConsentState = "unknown"
     marketing: ConsentState = "unknown"
-    blocked_by_provider: bool = False
+    blocked_by_provider: Flag = False
     changed_at: Time | None = None
 
 
