@@ -1,0 +1,96 @@
+"""Where an event belongs: its pair, and the key that places it on its topic and parks it."""
+
+from urllib.parse import quote
+
+from shared.contracts import provider_events
+from shared.contracts.agent_signals import AgentHeartbeat, AgentSignedIn, AgentSignedOut, AgentStateSet
+from shared.contracts.agents import AgentChanged
+from shared.contracts.chat_commands import ChatCommand, ChatReachOut
+from shared.contracts.chats import ChatCommandRefused, ChatFact, ChatRecorded
+from shared.contracts.customers import CustomerChanged, CustomerErased
+from shared.contracts.dead_letters import DeadLetter
+from shared.contracts.deliveries import Delivery
+from shared.contracts.directory import DirectoryDocument
+from shared.contracts.event import Event, Model
+from shared.contracts.inbound_messages import InboundMessage
+from shared.contracts.outbound_messages import MessageSend
+from shared.contracts.pair import Pair, canonical_address
+from shared.contracts.pairs import PairChanged
+from shared.contracts.provider_events import CallReceived, ConsentChanged, IdentityChanged, Receipt
+from shared.contracts.sender_commands import SenderHalt, SenderResume
+from shared.contracts.senders import SenderChanged
+from shared.contracts.ticket_commands import TicketAcceptNext, TicketCommand
+from shared.contracts.tickets import TicketCommandRefused, TicketFact
+
+
+def joined(*parts: str) -> str:
+    """Join percent-encoded parts with colons, so that no part can pretend to be two."""
+    return ":".join(quote(part, safe="+@.-_") for part in parts)
+
+
+def pair_of(tenant_id: str, data: Model) -> Pair | None:
+    """Return the pair that the addresses in ``data`` name, aliases unresolved; None when they name none."""
+    match data:
+        case InboundMessage() | MessageSend() | Delivery() | PairChanged() | CallReceived():
+            return Pair.of(tenant_id, data.channel, data.business_address, data.customer_address)
+        case IdentityChanged():
+            return Pair.of(tenant_id, data.channel, data.business_address, data.old)
+        case Receipt() | ConsentChanged():
+            if data.channel and data.business_address and data.customer_address:
+                return Pair.of(tenant_id, data.channel, data.business_address, data.customer_address)
+        case (
+            ChatFact() | ChatRecorded() | ChatCommandRefused() | TicketFact() | ChatCommand() | ChatReachOut()
+        ):
+            if data.pair is not None:
+                pair = data.pair
+                return Pair.of(tenant_id, pair.channel, pair.business_address, pair.customer_address)
+        case _:
+            pass
+    return None
+
+
+def key_of_pairless(event: Event[Model]) -> str:
+    """Return the key of an event of which no pair is known."""
+    return joined(event.tenant_id, *_place(event))
+
+
+def _place(event: Event[Model]) -> tuple[str, ...]:
+    match event.data:
+        case AgentSignedIn() | AgentHeartbeat() | AgentStateSet() | AgentSignedOut() | AgentChanged() as said:
+            return (said.agent_id,)
+        case SenderChanged() | SenderHalt() | SenderResume() as sender:
+            return (sender.provider, canonical_address(sender.business_address))
+        case DirectoryDocument() as document:
+            return (event.type.split(".")[2], document.id)
+        case CustomerChanged() | CustomerErased() as customer:
+            return ("customer", customer.id)
+        case TicketAcceptNext(by=by):
+            return (by.id or by.role,)
+        case TicketCommand() as command:
+            return ("ticket", command.ticket_id)
+        case DeadLetter() as letter:
+            return ("record", letter.parked_key or f"{letter.topic}/{letter.partition}")
+        case data:
+            return _place_of_pairless_conversation(event.id, data)
+
+
+def _place_of_pairless_conversation(event_id: str, data: Model) -> tuple[str, str]:
+    match data:
+        case ChatCommand():
+            return ("chat", data.chat_id)
+        case ChatReachOut(from_=source):
+            return ("chat", source.chat_id) if source.chat_id else ("ticket", source.ticket_id or event_id)
+        case ChatCommandRefused():
+            return ("chat", data.chat_id) if data.chat_id else ("command", data.command_id)
+        case TicketCommandRefused():
+            return ("ticket", data.ticket_id) if data.ticket_id else ("command", data.command_id)
+        case Receipt():
+            return ("receipt", data.provider_message_id or data.correlation_id or event_id)
+        case ConsentChanged():
+            return ("consent", canonical_address(data.customer_address))
+        case provider_events.TemplateChanged():
+            return ("template", data.name)
+        case provider_events.SenderChanged():
+            return ("sender", canonical_address(data.business_address))
+        case _:
+            raise TypeError(f"{type(data).__name__} has no key")
