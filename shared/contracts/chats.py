@@ -219,7 +219,7 @@ class ChatAlerted(ChatFact):
 
 
 class ChatRecorded(Model):
-    """A customer's message that is no conversation: stop word, HELP, blocked, survey answer.
+    """A customer's message that is no conversation: stop word, HELP, reaction, edit, blocked, survey answer.
 
     Within a chat it carries the chat's id and next version; outside one neither.
     """
@@ -229,7 +229,7 @@ class ChatRecorded(Model):
     chat_id: Id | None = None
     version: Count | None = None
     message_id: Id
-    content: Content
+    content: Content | None = None
     why: Word
     sent_at: Time | None = None
     received_at: Time | None = None

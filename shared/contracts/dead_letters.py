@@ -1,14 +1,14 @@
-"""``<service>.dead-letters.v1``: records that could not be handled, with their reason."""
+"""``<service>.dead-letters.v1``: what a service could not handle, with the reason and the original bytes."""
 
 from shared.contracts.event import Model
 from shared.contracts.fields import Count, Word
 
 
 class DeadLetter(Model):
-    """One parked record and where it was read.
+    """One record put aside. ``parked_key`` is set when later events of that key wait behind it.
 
-    Bytes that are no text are written ``base64:…``; ``value`` is absent when it is too large to keep.
-    ``parked_key`` is set when later events of that key wait behind it.
+    ``value`` and ``key`` are text, or ``base64:…`` where they are none; ``value`` is left out above
+    512 KB, where (topic, partition, offset) still tells where to find it.
     """
 
     service: Word

@@ -16,7 +16,7 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-DataT = TypeVar("DataT", bound=Model, covariant=True)
+DataT_co = TypeVar("DataT_co", bound=Model, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Event(Generic[DataT]):
+class Event(Generic[DataT_co]):
     """One CloudEvent with its validated payload (system.md, 2)."""
 
     id: str
@@ -42,7 +42,7 @@ class Event(Generic[DataT]):
     subject: str
     time: datetime
     tenant_id: str
-    data: DataT
+    data: DataT_co
     pair_key: str | None = None
     correlation_id: str | None = None
     causation_id: str | None = None

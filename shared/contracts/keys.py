@@ -55,42 +55,46 @@ def key_of_pairless(event: Event[Model]) -> str:
 
 
 def _place(event: Event[Model]) -> tuple[str, ...]:
+    place: tuple[str, ...]
     match event.data:
         case AgentSignedIn() | AgentHeartbeat() | AgentStateSet() | AgentSignedOut() | AgentChanged() as said:
-            return (said.agent_id,)
+            place = (said.agent_id,)
         case SenderChanged() | SenderHalt() | SenderResume() as sender:
-            return (sender.provider, canonical_address(sender.business_address))
+            place = (sender.provider, canonical_address(sender.business_address))
         case DirectoryDocument() as document:
-            return (event.type.split(".")[2], document.id)
+            place = (event.type.split(".")[2], document.id)
         case CustomerChanged() | CustomerErased() as customer:
-            return ("customer", customer.id)
+            place = ("customer", customer.id)
         case TicketAcceptNext(by=by):
-            return (by.id or by.role,)
+            place = (by.id or by.role,)
         case TicketCommand() as command:
-            return ("ticket", command.ticket_id)
+            place = ("ticket", command.ticket_id)
         case DeadLetter() as letter:
-            return ("record", letter.parked_key or f"{letter.topic}/{letter.partition}")
+            place = ("record", letter.parked_key or f"{letter.topic}/{letter.partition}")
         case data:
-            return _place_of_pairless_conversation(event.id, data)
+            place = _place_of_pairless_conversation(event.id, data)
+    return place
 
 
 def _place_of_pairless_conversation(event_id: str, data: Model) -> tuple[str, str]:
+    place: tuple[str, str]
     match data:
         case ChatCommand():
-            return ("chat", data.chat_id)
+            place = ("chat", data.chat_id)
         case ChatReachOut(from_=source):
-            return ("chat", source.chat_id) if source.chat_id else ("ticket", source.ticket_id or event_id)
+            place = ("chat", source.chat_id) if source.chat_id else ("ticket", source.ticket_id or event_id)
         case ChatCommandRefused():
-            return ("chat", data.chat_id) if data.chat_id else ("command", data.command_id)
+            place = ("chat", data.chat_id) if data.chat_id else ("command", data.command_id)
         case TicketCommandRefused():
-            return ("ticket", data.ticket_id) if data.ticket_id else ("command", data.command_id)
+            place = ("ticket", data.ticket_id) if data.ticket_id else ("command", data.command_id)
         case Receipt():
-            return ("receipt", data.provider_message_id or data.correlation_id or event_id)
+            place = ("receipt", data.provider_message_id or data.correlation_id or event_id)
         case ConsentChanged():
-            return ("consent", canonical_address(data.customer_address))
+            place = ("consent", canonical_address(data.customer_address))
         case provider_events.TemplateChanged():
-            return ("template", data.name)
+            place = ("template", data.name)
         case provider_events.SenderChanged():
-            return ("sender", canonical_address(data.business_address))
+            place = ("sender", canonical_address(data.business_address))
         case _:
             raise TypeError(f"{type(data).__name__} has no key")
+    return place

@@ -1,11 +1,14 @@
 """The pair: (tenant, channel, business address, customer address), the unit of order and of the window."""
 
+import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from shared.contracts.errors import Rejected
 
 _PARTS = 4
+_PLAIN_NUMBER = re.compile(r"\+[0-9]+").fullmatch
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.~+@-]*(?::[A-Za-z0-9_.~+@-]*){3}").fullmatch
 
 
 def canonical_address(raw: str) -> str:
@@ -13,6 +16,8 @@ def canonical_address(raw: str) -> str:
 
     The raw address stays the one that is replied to (channels.md, 4).
     """
+    if _PLAIN_NUMBER(raw):
+        return raw
     address = raw.strip()
     if address.startswith("whatsapp:"):
         address = address.removeprefix("whatsapp:").strip()
@@ -41,10 +46,10 @@ class Pair:
     @property
     def key(self) -> str:
         """The percent-encoded identity: ``tenant:channel:business_address:customer_address``."""
-        return ":".join(
-            quote(part, safe="+@.-_")
-            for part in (self.tenant_id, self.channel, self.business_address, self.customer_address)
-        )
+        parts = (self.tenant_id, self.channel, self.business_address, self.customer_address)
+        if _PLAIN_KEY(key := ":".join(parts)):
+            return key
+        return ":".join([quote(part, safe="+@.-_") for part in parts])
 
     @classmethod
     def parse(cls, key: str) -> "Pair":

@@ -1,0 +1,51 @@
+"""What is wrong with a payload, in words its publisher understands."""
+
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+_WORDS = {
+    "missing": "is missing",
+    "union_tag_not_found": "must name its kind",
+    "string_type": "must be a string",
+    "string_unicode": "must be Unicode text",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "tuple_type": "must be a list",
+    "finite_number": "must be a finite number",
+    "string_pattern_mismatch": "must look like {pattern}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must not be empty",
+    "value_error": "{error}",
+}
+
+
+def explain(error: ValidationError) -> str:
+    """Name the first field at fault and what is wrong with it. Never repeats the value: it may be private."""
+    faults = error.errors(include_url=False, include_input=False)
+    first = f"{_path(faults[0]['loc'])} {_words(faults[0])}"
+    return first if len(faults) == 1 else f"{first} (and {len(faults) - 1} more)"
+
+
+def _words(fault: ErrorDetails) -> str:
+    words = _WORDS.get(fault["type"])
+    return f"is not valid: {fault['msg']}" if words is None else words.format_map(fault.get("ctx", {}))
+
+
+def _path(location: Sequence[int | str]) -> str:
+    """Write ``data.content.text``: the chosen class of a content is no part of what its publisher wrote."""
+    steps = ["data"]
+    after_content = False
+    for step in location:
+        if not after_content:
+            steps.append(str(step))
+        after_content = step == "content" and not after_content
+    return ".".join(steps)
