@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from ops.stack.errors import StackError
 from ops.stack.kinds import Kind
@@ -25,11 +26,25 @@ class Addresses:
         }
 
 
-def given(kind: Kind, environment: Mapping[str, str]) -> str | None:
-    """Return the address that the environment gives, if any; StackError if nothing answers there."""
+@dataclass(frozen=True)
+class Given:
+    """A server that the environment gives."""
+
+    address: str
+    chosen: str
+
+
+def given(kind: Kind, environment: Mapping[str, str]) -> Given | None:
+    """Return the server that the environment gives, if any; StackError if nothing answers there."""
     address = environment.get(kind.variable)
     if not address:
         return None
+    shown = _without_password(address)
     if silence := kind.silence(address):
-        raise StackError(f"{kind.variable}={address} does not answer: {silence}")
-    return address
+        raise StackError(f"{kind.variable}={shown} does not answer: {silence}")
+    return Given(address, f"{kind.product} at {shown} (given by {kind.variable})")
+
+
+def _without_password(address: str) -> str:
+    password = urlsplit(address).password if "://" in address else None
+    return address.replace(f":{password}@", ":***@") if password else address

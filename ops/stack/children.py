@@ -10,7 +10,8 @@ from time import monotonic, sleep
 
 _POLL_SECONDS = 0.02
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_STARTED, _STATE, _PARENT = 19, 0, 1
+# Fields of /proc/<pid>/stat, counted from the one after the name.
+_STATE, _PARENT, _THREADS, _STARTED = 0, 1, 17, 19
 # What a server may inherit; settings meant for other servers (PGDATA, JAVA_TOOL_OPTIONS) may not leak in.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
@@ -81,7 +82,8 @@ def _environment(launch: Launch) -> dict[str, str]:
 def identify(pid: int) -> Child | None:
     """Return the running process of this number; None if there is none, or only its zombie."""
     fields = _stat(pid)
-    if fields is None or fields[_STATE] in {"Z", "X"}:
+    # While other threads are still ending, a zombie's files and sockets are open.
+    if fields is None or (fields[_STATE] in {"Z", "X"} and int(fields[_THREADS]) <= 1):
         return None
     return Child(pid, int(fields[_STARTED]), _boot())
 
@@ -102,6 +104,16 @@ def family(child: Child) -> list[Child]:
     while grown := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= grown
     return [child, *(one for pid in sorted(found - {child.pid}) if (one := identify(pid)) is not None)]
+
+
+def working_in(folder: Path, program: str) -> list[Child]:
+    """Return the processes of this program (its file's name) whose working folder this is."""
+    return [
+        one
+        for pid in _all_pids()
+        if _link(pid, "cwd") == folder and (exe := _link(pid, "exe")) is not None and exe.name == program
+        if (one := identify(pid)) is not None
+    ]
 
 
 def stop(child: Child, by: signal.Signals, patience_seconds: float) -> bool:
@@ -153,6 +165,13 @@ def _stat(pid: int) -> list[str] | None:
         return None
     # The command's name stands in parentheses and may hold anything, spaces and parentheses too.
     return text.rpartition(")")[2].split()
+
+
+def _link(pid: int, name: str) -> Path | None:
+    try:
+        return Path(f"/proc/{pid}/{name}").readlink()
+    except OSError:
+        return None
 
 
 def _parent(pid: int) -> int | None:

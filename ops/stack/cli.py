@@ -1,12 +1,19 @@
 """`chatdesk stack`: the local Kafka, PostgreSQL and Redis."""
 
-from typing import Annotated
+import os
+from collections.abc import Callable
+from shlex import quote
+from typing import Annotated, TypeVar
 
 import typer
 
+from ops.stack.addresses import Given, given
 from ops.stack.errors import StackError
-from ops.stack.local import KINDS
+from ops.stack.kinds import Kind
+from ops.stack.local import KINDS, Standing
 from ops.stack.resolve import ensure_up, project_stack
+
+_Result = TypeVar("_Result")
 
 app = typer.Typer(help="The local Kafka, PostgreSQL and Redis.", no_args_is_help=True)
 
@@ -15,14 +22,19 @@ def _aside(line: str) -> None:
     typer.echo(line, err=True)
 
 
+def _or_exit(act: Callable[[], _Result]) -> _Result:
+    try:
+        return act()
+    except StackError as refusal:
+        for line in str(refusal).splitlines():
+            _aside(f"stack: {line}")
+        raise typer.Exit(1) from None
+
+
 @app.command()
 def up() -> None:
     """Start what does not run yet; addresses given in the environment are used as they are."""
-    try:
-        addresses = ensure_up(_aside)
-    except StackError as refusal:
-        _aside(f"stack: {refusal}")
-        raise typer.Exit(1) from None
+    addresses = _or_exit(lambda: ensure_up(_aside))
     for line in addresses.chosen:
         typer.echo(line)
 
@@ -30,13 +42,13 @@ def up() -> None:
 @app.command()
 def down() -> None:
     """Stop the local servers; their data stay."""
-    project_stack(_aside).down()
+    _or_exit(project_stack(_aside).down)
 
 
 @app.command()
 def reset() -> None:
     """Stop the local servers and remove their data."""
-    project_stack(_aside).reset()
+    _or_exit(project_stack(_aside).reset)
 
 
 @app.command()
@@ -44,17 +56,20 @@ def status(
     *,
     env: Annotated[bool, typer.Option("--env", help="Print `export` lines for a shell's eval.")] = False,
 ) -> None:
-    """Print where the local servers are; exit 1 unless all three run."""
-    stack = project_stack(_aside)
-    standing = {kind: stack.server(kind.name).standing() for kind in KINDS.values()}
-    for kind, one in standing.items():
+    """Print which servers are in use and where; exit 1 unless all three run."""
+    found = {kind: _in_use(kind) for kind in KINDS.values()}
+    for kind, one in found.items():
         if env and one:
-            typer.echo(f"export {kind.variable}={one.address}")
+            typer.echo(f"export {kind.variable}={quote(one.address)}")
         elif not env:
-            typer.echo(
-                f"{kind.name:9}{one.address}  {one.chosen}, process {one.pid}"
-                if one
-                else f"{kind.name:9}down"
-            )
-    if None in standing.values():
+            typer.echo(one.chosen if one else f"{kind.product} is down")
+    if None in found.values():
         raise typer.Exit(1)
+
+
+def _in_use(kind: Kind) -> Given | Standing | None:
+    try:
+        return given(kind, os.environ) or project_stack(_aside).server(kind.name).standing()
+    except StackError as refusal:
+        _aside(f"stack: {refusal}")
+        return None

