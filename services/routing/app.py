@@ -1,0 +1,33 @@
+"""Routing, wired: the table of what it hears and the rule that answers."""
+
+from faststream.asgi import AsgiFastStream
+
+from services.routing.decisions import acts, inbound, people
+from services.routing.decisions.fold import Step
+from services.routing.handlers import RoutingHandlers
+from services.routing.store import Store
+from shared.platform.app import build
+from shared.platform.service import Service
+from shared.platform.settings import PlatformSettings
+
+STEPS: dict[str, Step] = {
+    "chatdesk.message.received.v1": inbound.message_received,
+    "chatdesk.message.edited.v1": inbound.message_changed,
+    "chatdesk.message.revoked.v1": inbound.message_changed,
+    "chatdesk.chat.reply.v1": acts.reply,
+    "chatdesk.chat.close.v1": acts.close,
+    "chatdesk.chat.assign.v1": acts.assign,
+    "chatdesk.agent.changed.v1": people.agent_changed,
+    "chatdesk.ticket.closed.v1": people.ticket_closed,
+    "chatdesk.directory.agent.v1": people.agent_document,
+    "chatdesk.directory.tenant.v1": people.directory_document,
+    "chatdesk.directory.department.v1": people.directory_document,
+    "chatdesk.directory.calendar.v1": people.directory_document,
+    "chatdesk.directory.routing_rules.v1": people.directory_document,
+}
+
+
+def create_app(platform: PlatformSettings | None = None) -> AsgiFastStream:
+    """Build the service from its settings."""
+    service = Service("routing", RoutingHandlers(Store(), STEPS), handles=STEPS.keys())
+    return build(service, platform or PlatformSettings())

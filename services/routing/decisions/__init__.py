@@ -1,0 +1,1 @@
+"""Routing's rules: pure functions over facts, one file per rule."""

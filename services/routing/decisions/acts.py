@@ -1,0 +1,154 @@
+"""What people ask for: reply, close, assign. A refusal answers with its reason and who is available."""
+
+from dataclasses import replace
+from typing import cast
+
+from services.routing.decisions.calendars import is_open
+from services.routing.decisions.choice import Verdict, choose
+from services.routing.decisions.commands import judge_assign, judge_close, judge_receiver, judge_reply
+from services.routing.decisions.floor import Floor
+from services.routing.model import Agent, Chat, Department, Key
+from shared.contracts import chats
+from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatCommand, ChatReply
+from shared.contracts.outbound_messages import MessageSend
+from shared.contracts.pair import Pair
+from shared.platform.service import Received
+
+
+def reply(floor: Floor, received: Received) -> None:
+    """Append the agent's words to the chat and have them sent."""
+    command = cast(ChatReply, received.event.data)
+    chat = _chat(floor, received, command)
+    if (refusal := judge_reply(chat, command)) is not None or chat is None:
+        _refuse(floor, received, command, chat, refusal or "unknown_chat")
+        return
+    cause = received.event.as_cause()
+    chat = floor.tell(
+        cause,
+        replace(chat, last_word="business"),
+        chats.ChatMessageAdded,
+        message_id=command.request_id,
+        direction="outbound",
+        author=command.by,
+        request_id=command.request_id,
+        content=command.content,
+        sent_at=received.event.time,
+        received_at=floor.now,
+    )
+    send = MessageSend(
+        request_id=command.request_id,
+        channel=chat.pair.channel,
+        business_address=chat.business_address,
+        customer_address=chat.customer_address,
+        chat_id=chat.chat_id,
+        by=command.by,
+        requested_at=floor.now,
+        content=command.content,
+        purpose="chat",
+        reply_to=command.reply_to,
+        fallback_template=command.fallback_template,
+        not_after=command.not_after,
+    )
+    floor.say(cause, send, subject=chat.chat_id, pair_key=chat.pair.key)
+
+
+def close(floor: Floor, received: Received) -> None:
+    """End a live chat."""
+    command = cast(ChatClose, received.event.data)
+    chat = _chat(floor, received, command)
+    if (refusal := judge_close(chat, command)) is not None or chat is None:
+        _refuse(floor, received, command, chat, refusal or "unknown_chat")
+        return
+    told = {"by": command.by, "reason": f"closed_by_{command.by.role}", "tags": command.tags}
+    floor.close(received.event.as_cause(), chat, note=command.note, **told)
+
+
+def assign(floor: Floor, received: Received) -> None:
+    """Give a live chat to an agent, an agent within a department, or a department's next, at once."""
+    command = cast(ChatAssign, received.event.data)
+    chat = _chat(floor, received, command)
+    if (refusal := judge_assign(chat, command)) is not None or chat is None:
+        _refuse(floor, received, command, chat, refusal or "unknown_chat")
+        return
+    found = _receiver(floor, chat, command)
+    if isinstance(found, str):
+        _refuse(floor, received, command, chat, found)
+        return
+    if command.department_id is not None:
+        chat = replace(chat, department_id=command.department_id)
+    floor.assign(
+        received.event.as_cause(),
+        chat,
+        found,
+        by=command.by,
+        note=command.note,
+        reason="by_hand",
+        why={"receiver": found.agent_id, "presence_version": found.presence_version, "load": found.load},
+    )
+
+
+def _receiver(floor: Floor, chat: Chat, command: ChatAssign) -> Agent | str:
+    """Return the agent who is to have the chat, or why there is none."""
+    department: Department | None = None
+    if command.department_id is not None:
+        department = floor.department((chat.tenant_id, command.department_id))
+        if department is None:
+            return "unknown_department"
+    if command.agent_id is not None:
+        agent = floor.agents.get((chat.tenant_id, command.agent_id))
+        return judge_receiver(agent, chat, command.department_id) or agent or "unknown_agent"
+    if department is None:
+        return "unknown_department"
+    calendar = floor.calendar(department)
+    if department.calendar_id is not None and (calendar is None or not is_open(calendar, floor.now)):
+        return "department_closed"
+    choice = choose(_members(floor, department.key))
+    if choice.agent is not None:
+        return choice.agent
+    return "all_full" if choice.counts.get(Verdict.FULL) else "nobody_online"
+
+
+def _members(floor: Floor, department: Key) -> list[Agent]:
+    return [
+        agent
+        for agent in floor.agents.values()
+        if agent.tenant_id == department[0] and department[1] in agent.departments
+    ]
+
+
+def _chat(floor: Floor, received: Received, command: ChatCommand) -> Chat | None:
+    return floor.chats.get((received.event.tenant_id, command.chat_id))
+
+
+def _refuse(floor: Floor, received: Received, command: ChatCommand, chat: Chat | None, reason: str) -> None:
+    """Answer with the reason, and with who could take a chat now among those the batch looked at."""
+    event = received.event
+    free = [agent for agent in floor.agents.values() if agent.working and agent.load < agent.capacity]
+    floor.say(
+        event.as_cause(),
+        chats.ChatCommandRefused(
+            command_id=event.id,
+            reason=reason,
+            by=command.by,
+            chat_id=command.chat_id,
+            version=chat.version if chat else None,
+            pair=command.pair,
+            request_id=getattr(command, "request_id", None),
+            available=chats.Availability(
+                departments=tuple(sorted({d for agent in free for d in agent.departments})),
+                agents=tuple(sorted(agent.agent_id for agent in free)),
+            ),
+        ),
+        subject=command.chat_id,
+        pair_key=chat.pair.key if chat else _pair_key(received, command),
+    )
+
+
+def _pair_key(received: Received, command: ChatCommand) -> str:
+    """Return the key a refusal travels under when no such chat is known."""
+    if received.event.pair_key is not None:
+        return received.event.pair_key
+    pair = command.pair
+    if pair is None:
+        return f"{received.event.tenant_id}:chat:{command.chat_id}"
+    return Pair.of(received.event.tenant_id, pair.channel, pair.business_address, pair.customer_address).key

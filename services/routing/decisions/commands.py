@@ -1,0 +1,72 @@
+"""Who may do what with a chat: each judgement returns the reason of a refusal, or None (semantics.md, 3)."""
+
+from services.routing.decisions.choice import Verdict, verdict
+from services.routing.model import LIVE, Agent, Chat
+from shared.contracts.actors import Actor
+from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatCommand, ChatReply
+
+_SUPERVISING = frozenset({"supervisor", "admin"})
+_UNAVAILABLE = {
+    Verdict.FULL: "agent_full",
+    Verdict.AWAY: "agent_away",
+    Verdict.DRAINING: "agent_away",
+    Verdict.OFFLINE: "agent_offline",
+}
+
+
+def judge_reply(chat: Chat | None, command: ChatReply) -> str | None:
+    """Only the agent who holds the chat writes to its customer, whatever else they are."""
+    if chat is None:
+        return "unknown_chat"
+    if refusal := _not_live_or_stale(chat, command):
+        return refusal
+    if command.by.role in {"customer", "system"}:
+        return "role_not_allowed"
+    return None if _holds(chat, command.by) else "not_your_chat"
+
+
+def judge_close(chat: Chat | None, command: ChatClose) -> str | None:
+    """The agent who holds a chat may close it, and so may supervisors."""
+    if chat is None:
+        return "unknown_chat"
+    if refusal := _not_live_or_stale(chat, command):
+        return refusal
+    if command.by.role in _SUPERVISING or _holds(chat, command.by):
+        return None
+    return "not_your_chat" if command.by.role == "agent" else "role_not_allowed"
+
+
+def judge_assign(chat: Chat | None, command: ChatAssign) -> str | None:
+    """Supervisors assign live chats, to a department, an agent within it, or any agent."""
+    if chat is None:
+        return "unknown_chat"
+    if refusal := _not_live_or_stale(chat, command):
+        return refusal
+    if command.by.role not in _SUPERVISING:
+        return "role_not_allowed"
+    if command.agent_id is None and command.department_id is None:
+        return "unknown_agent"
+    return None
+
+
+def judge_receiver(agent: Agent | None, chat: Chat, department_id: str | None) -> str | None:
+    """An agent who is named gets the chat only while available, and within a department only as a member."""
+    if agent is None or agent.capacity == 0:
+        return "unknown_agent"
+    if department_id is not None and department_id not in agent.departments:
+        return "not_a_member"
+    found = verdict(agent)
+    if found is Verdict.FULL and chat.agent_id == agent.agent_id:
+        return None  # the slot it takes is the one it has
+    return _UNAVAILABLE.get(found)
+
+
+def _not_live_or_stale(chat: Chat, command: ChatCommand) -> str | None:
+    if chat.state not in LIVE:
+        return "chat_not_live"
+    expected = command.expected_assignment_version
+    return "stale_assignment" if expected is not None and expected != chat.assignment_version else None
+
+
+def _holds(chat: Chat, by: Actor) -> bool:
+    return chat.agent_id is not None and by.id == chat.agent_id

@@ -1,0 +1,276 @@
+"""The working copy of a batch: what it found, what it changed, and what it has to say.
+
+A fold over a batch starts with one `Floor` and ends with its changes; nothing else sees it. Each verb
+changes a chat in one way and says so on ``chats.v1``.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from services.routing.decisions.choice import Ranking
+from services.routing.decisions.placement import Assign, Divert, Hold, Queue, place
+from services.routing.model import Agent, Calendar, Chat, Department, Documents, Facts, Key, State
+from shared.contracts import chats
+from shared.contracts.actors import Actor
+from shared.contracts.catalogue import fact
+from shared.contracts.event import Cause, Event, Model, derived_id
+from shared.contracts.pairs import PairRef
+from shared.platform.service import Due, Outcome, Received, Rejection
+
+SOURCE = "routing"
+SERVE_QUEUE = "serve_queue"
+AGENT_LOST = "agent_lost"
+WAITED_TOO_LONG = "waited_too_long"
+DEPARTMENT_CLOSES = "department_closes"
+SYSTEM = Actor(role="system")
+
+FactT = TypeVar("FactT", bound=chats.ChatFact)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a fold changed, to be saved, and what it wants done."""
+
+    chats: tuple[Chat, ...]
+    agents: tuple[Agent, ...]
+    outcome: Outcome
+
+
+@dataclass(slots=True)
+class Floor:
+    """The contact centre as one batch sees it."""
+
+    facts: Facts
+    now: datetime
+    outcome: Outcome = field(default_factory=Outcome)
+    chats: dict[Key, Chat] = field(init=False)
+    agents: dict[Key, Agent] = field(init=False)
+    _open: dict[str, Key] = field(init=False)
+    _ahead: dict[Key, int] = field(init=False)
+    _rankings: dict[Key, Ranking] = field(default_factory=dict)
+    _touched_chats: dict[Key, None] = field(default_factory=dict)
+    _touched_agents: dict[Key, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.chats = dict(self.facts.chats)
+        self.agents = dict(self.facts.agents)
+        self._open = {c.pair.key: c.key for c in self.chats.values() if c.state is not State.CLOSED}
+        self._ahead = dict(self.facts.queue_lengths)
+
+    def changes(self) -> Changes:
+        """Return everything that is different from the facts."""
+        return Changes(
+            tuple(self.chats[key] for key in self._touched_chats),
+            tuple(self.agents[key] for key in self._touched_agents),
+            self.outcome,
+        )
+
+    def directory(self, tenant_id: str) -> Documents:
+        """Return what is known of a tenant's directory."""
+        return self.facts.directory.get(tenant_id, Documents())
+
+    def department(self, key: Key) -> Department | None:
+        """Return a department, or None when no such document was heard."""
+        return self.directory(key[0]).departments.get(key[1])
+
+    def calendar(self, department: Department) -> Calendar | None:
+        """Return the calendar a department goes by, or None: it names none, or an unknown one."""
+        name = department.calendar_id
+        return None if name is None else self.directory(department.tenant_id).calendars.get(name)
+
+    def open_chat(self, pair_key: str) -> Chat | None:
+        """Return the pair's open chat."""
+        key = self._open.get(pair_key)
+        return None if key is None else self.chats[key]
+
+    def can_place(self, key: Key | None) -> bool:
+        """Say whether a department's members are locked, so that its chats may be placed now."""
+        return key is not None and key in self.facts.locked
+
+    def ranking(self, key: Key) -> Ranking:
+        """Return the members of a locked department in order."""
+        if key not in self._rankings:
+            members = [
+                a.key for a in self.agents.values() if a.tenant_id == key[0] and key[1] in a.departments
+            ]
+            self._rankings[key] = Ranking(members, self.agents)
+        return self._rankings[key]
+
+    def reject(self, received: Received, reason: str, detail: str) -> None:
+        """Turn an input away for good, with a sentence for whoever sent it."""
+        self.outcome.rejected.append(Rejection(received, reason, detail))
+
+    def sweep(self, kind: str, key: Key) -> None:
+        """Ask for work on other pairs, once this batch is committed."""
+        self.outcome.schedule.append(Due(kind, ":".join(key), key[0], self.now, sweep=True))
+
+    def open(self, cause: Cause, chat: Chat) -> Chat:
+        """Begin a chat."""
+        self._open[chat.pair.key] = chat.key
+        return self.tell(cause, chat, chats.ChatOpened)
+
+    def settle(self, cause: Cause, chat: Chat, *, serving: bool = False, reason: str | None = None) -> Chat:
+        """Place a chat that nobody holds. ``serving`` takes it from the queue, so nobody is ahead of it."""
+        key = chat.department
+        department = self.department(key) if key is not None else None
+        if key is None or department is None or not self.can_place(key):
+            raise LookupError(f"chat {chat.chat_id} cannot be placed: department {key} is not at hand")
+        ahead = 0 if serving else self._ahead.get(key, 0)
+        placement = place(
+            department, self.calendar(department), self.ranking(key).choose(), ahead=ahead, now=self.now
+        )
+        match placement:
+            case Assign(agent, why):
+                return self.assign(cause, chat, agent, why=why, reason=reason)
+            case Queue() as queue:
+                return self._wait(cause, chat, department, queue, reason)
+            case Hold(why):
+                return self._queue(cause, chat, why, reason)
+            case Divert(why_not, next_open_at, why):
+                return self.divert(cause, chat, why_not, next_open_at=next_open_at, why=why)
+
+    def assign(self, cause: Cause, chat: Chat, agent: Agent, **told: Any) -> Chat:
+        """Give a chat to an agent; whoever had it gets the slot back."""
+        chat = self._leave_queue(self.release(chat))
+        agent = replace(
+            self.agents[agent.key], load=self.agents[agent.key].load + 1, last_assigned_at=self.now
+        )
+        self._agent_changed(agent)
+        assigned = replace(
+            chat,
+            state=State.ASSIGNED,
+            agent_id=agent.agent_id,
+            assignment_version=chat.assignment_version + 1,
+            queued_at=None,
+        )
+        self.tell(cause, assigned, chats.ChatAssigned, agent_load=agent.load, **told)
+        # The ticket ends with the assignment that names it; a later divert makes another.
+        return self._keep(replace(self.chats[chat.key], ticket_id=None))
+
+    def divert(self, cause: Cause, chat: Chat, reason: str, **told: Any) -> Chat:
+        """Make the chat a ticket; one that is a ticket already stays the same ticket."""
+        if chat.state is State.DIVERTED:
+            return chat
+        chat = self._leave_queue(self.release(chat))
+        ticket_id = chat.ticket_id or derived_id(cause.id, "ticket", chat.chat_id)
+        diverted = replace(chat, state=State.DIVERTED, agent_id=None, ticket_id=ticket_id, queued_at=None)
+        return self.tell(cause, diverted, chats.ChatDiverted, reason=reason, **told)
+
+    def next_ticket(self, cause: Cause, chat: Chat, reason: str) -> Chat:
+        """Give a diverted chat another ticket: the customer wrote after its ticket was closed."""
+        ticket_id = derived_id(cause.id, "ticket", chat.chat_id)
+        return self.tell(cause, replace(chat, ticket_id=ticket_id), chats.ChatDiverted, reason=reason)
+
+    def close(self, cause: Cause, chat: Chat, **told: Any) -> Chat:
+        """End a chat."""
+        chat = self._leave_queue(self.release(chat))
+        self._open.pop(chat.pair.key, None)
+        return self.tell(cause, replace(chat, state=State.CLOSED), chats.ChatClosed, **told)
+
+    def release(self, chat: Chat) -> Chat:
+        """Take a chat from its agent, whose slot is then free for whoever waits in their departments."""
+        if chat.agent is None or chat.state is State.CLOSED:
+            return chat
+        agent = self.agents[chat.agent]
+        self._agent_changed(replace(agent, load=agent.load - 1))
+        for department_id in sorted(agent.departments):
+            self.sweep(SERVE_QUEUE, (agent.tenant_id, department_id))
+        return replace(chat, previous_agent_id=chat.agent_id, agent_id=None)
+
+    def agent_state(self, agent: Agent) -> None:
+        """Take over what presence or the directory says of an agent."""
+        self._agent_changed(agent)
+
+    def tell(self, cause: Cause, chat: Chat, kind: type[FactT], **told: Any) -> Chat:
+        """Keep a chat's next version and say what happened to it."""
+        chat = self.next_version(chat)
+        data = kind(**chat_fields(chat), **told)
+        self.say(cause, data, subject=chat.chat_id, pair_key=chat.pair.key, nth=chat.version)
+        return chat
+
+    def next_version(self, chat: Chat) -> Chat:
+        """Keep a chat as its next version; the caller says what that was."""
+        return self._keep(replace(chat, version=chat.version + 1))
+
+    def say(self, cause: Cause, data: Model, *, subject: str, pair_key: str, nth: int = 0) -> None:
+        """Put an event into the outcome."""
+        event: Event[Model] = fact(
+            cause, data, source=SOURCE, subject=subject, time=self.now, pair_key=pair_key, nth=nth
+        )
+        self.outcome.outgoing.append(event)
+
+    def _wait(
+        self, cause: Cause, chat: Chat, department: Department, queue: Queue, reason: str | None
+    ) -> Chat:
+        if chat.state is State.QUEUED and chat.queued_at is not None:
+            return chat
+        chat = self._queue(cause, chat, queue.why, reason)
+        self.outcome.schedule.append(
+            Due(WAITED_TOO_LONG, ":".join(chat.key), chat.tenant_id, self.now + department.max_wait)
+        )
+        if queue.closes_at is not None:
+            key = ":".join(department.key)
+            self.outcome.schedule.append(Due(DEPARTMENT_CLOSES, key, chat.tenant_id, queue.closes_at))
+        # Somebody may be free whom the chats ahead may not have; let the queue be served in its order.
+        self.sweep(SERVE_QUEUE, department.key)
+        return chat
+
+    def _queue(self, cause: Cause, chat: Chat, why: Any, reason: str | None) -> Chat:
+        if chat.state is State.QUEUED and chat.queued_at is not None:
+            return chat
+        chat = self.release(chat)
+        if chat.department is not None:
+            self._ahead[chat.department] = self._ahead.get(chat.department, 0) + 1
+        queued = replace(
+            chat, state=State.QUEUED, queued_at=self.now, waiting_since=chat.waiting_since or self.now
+        )
+        if reason is not None:
+            return self.tell(cause, queued, chats.ChatRequeued, reason=reason, why=why)
+        return self.tell(cause, queued, chats.ChatQueued, why=why)
+
+    def _leave_queue(self, chat: Chat) -> Chat:
+        if chat.state is not State.QUEUED or chat.queued_at is None:
+            return chat
+        self.outcome.cancel.append((WAITED_TOO_LONG, ":".join(chat.key)))
+        if chat.department is not None:
+            self._ahead[chat.department] = max(0, self._ahead.get(chat.department, 0) - 1)
+        return chat
+
+    def _keep(self, chat: Chat) -> Chat:
+        self.chats[chat.key] = chat
+        self._touched_chats[chat.key] = None
+        return chat
+
+    def _agent_changed(self, agent: Agent) -> None:
+        self.agents[agent.key] = agent
+        self._touched_agents[agent.key] = None
+        for department_id in agent.departments:
+            if (ranking := self._rankings.get((agent.tenant_id, department_id))) is not None:
+                ranking.changed(agent)
+
+
+def chat_fields(chat: Chat) -> dict[str, Any]:
+    """Return what every fact about a chat carries (system.md, 5)."""
+    return {
+        "chat_id": chat.chat_id,
+        "version": chat.version,
+        "assignment_version": chat.assignment_version,
+        "state": chat.state.value,
+        "pair": PairRef(
+            channel=chat.pair.channel,
+            business_address=chat.business_address,
+            customer_address=chat.customer_address,
+        ),
+        "customer_id": chat.customer_id,
+        "department_id": chat.department_id,
+        "agent_id": chat.agent_id,
+        "previous_agent_id": chat.previous_agent_id,
+        "ticket_id": chat.ticket_id,
+        "priority": chat.priority,
+        "opened_at": chat.opened_at,
+        "opened_by": chat.opened_by,
+        "last_inbound_at": chat.last_inbound_at,
+        "waiting_since": chat.waiting_since if chat.state in {State.QUEUED, State.DIVERTED} else None,
+        "last_word": chat.last_word,
+    }

@@ -1,0 +1,141 @@
+"""The one decision point for every inbound message (semantics.md, 3)."""
+
+from dataclasses import replace
+from typing import cast
+
+from services.routing.decisions.floor import AGENT_LOST, Floor
+from services.routing.decisions.rules import department_for
+from services.routing.model import LIVE, Chat, State
+from shared.contracts import chats
+from shared.contracts.actors import Actor
+from shared.contracts.content import Reaction
+from shared.contracts.event import Cause, derived_id
+from shared.contracts.inbound_messages import InboundMessage, MessageReceived
+from shared.contracts.pair import Pair
+from shared.contracts.pairs import PairRef
+from shared.platform.service import Received
+
+CUSTOMER = Actor(role="customer")
+
+
+def message_received(floor: Floor, received: Received) -> None:
+    """Append to the pair's open chat, or open one and place it. One burst makes one chat."""
+    message = cast(MessageReceived, received.event.data)
+    tenant = floor.directory(received.event.tenant_id).tenant
+    if tenant is None:
+        floor.reject(received, "unknown_tenant", f"no tenant {received.event.tenant_id!r} in the directory")
+        return
+    if isinstance(message.content, Reaction):
+        _record(floor, received, "reaction")
+        return
+    cause = received.event.as_cause()
+    pair = Pair.of(
+        received.event.tenant_id, message.channel, message.business_address, message.customer_address
+    )
+    chat = floor.open_chat(pair.key)
+    if chat is not None:
+        _append(floor, cause, chat, message)
+        return
+    department_id = department_for(tenant, message)
+    if floor.department((tenant.tenant_id, department_id)) is None:
+        floor.reject(
+            received, "unknown_department", f"messages go to {department_id!r}, which is not in the directory"
+        )
+        return
+    chat = floor.open(cause, _new_chat(floor, cause, pair, message, department_id))
+    chat = _add(floor, cause, chat, message)
+    floor.settle(cause, chat)
+
+
+def message_changed(floor: Floor, received: Received) -> None:
+    """Edits and deletions belong to their message: they go on the record and start nothing."""
+    word = "revoked" if received.event.type.endswith("revoked.v1") else "edited"
+    _record(floor, received, word)
+
+
+def _append(floor: Floor, cause: Cause, chat: Chat, message: MessageReceived) -> None:
+    chat = _add(floor, cause, chat, message)
+    if chat.state is State.DIVERTED:
+        _go_on(floor, cause, chat)
+    elif chat.state is State.ASSIGNED and chat.agent is not None:
+        if floor.agents[chat.agent].state != "offline":
+            return
+        if floor.can_place(chat.department):
+            floor.settle(cause, chat, reason="agent_lost")
+        else:
+            floor.sweep(AGENT_LOST, chat.agent)
+
+
+def _go_on(floor: Floor, cause: Cause, chat: Chat) -> None:
+    """A diverted chat goes on when somebody can take it; else the message only moves the ticket up."""
+    if floor.can_place(chat.department):
+        floor.settle(cause, chat)
+
+
+def _add(floor: Floor, cause: Cause, chat: Chat, message: MessageReceived) -> Chat:
+    heard = max(chat.last_inbound_at, message.sent_at) if chat.last_inbound_at else message.sent_at
+    chat = replace(
+        chat, last_inbound_at=heard, last_word="customer", customer_address=message.customer_address
+    )
+    return floor.tell(
+        cause,
+        chat,
+        chats.ChatMessageAdded,
+        message_id=message.provider_message_id,
+        direction="inbound",
+        author=CUSTOMER,
+        content=message.content,
+        sent_at=message.sent_at,
+        received_at=message.received_at,
+    )
+
+
+def _new_chat(floor: Floor, cause: Cause, pair: Pair, message: MessageReceived, department_id: str) -> Chat:
+    priority = message.hints.priority if message.hints and message.hints.priority is not None else 0
+    return Chat(
+        tenant_id=pair.tenant_id,
+        chat_id=derived_id(cause.id, "chat"),
+        pair=pair,
+        business_address=message.business_address,
+        customer_address=message.customer_address,
+        customer_id=customer_id(pair),
+        state=State.QUEUED,
+        department_id=department_id,
+        priority=priority,
+        opened_at=floor.now,
+        waiting_since=floor.now,
+    )
+
+
+def _record(floor: Floor, received: Received, why: str) -> None:
+    """Put what is no conversation on the record: in the pair's live chat, else on its timeline."""
+    event = received.event
+    message = cast(InboundMessage, event.data)
+    pair = Pair.of(event.tenant_id, message.channel, message.business_address, message.customer_address)
+    chat = floor.open_chat(pair.key)
+    chat = floor.next_version(chat) if chat is not None and chat.state in LIVE else None
+    floor.say(
+        event.as_cause(),
+        chats.ChatRecorded(
+            pair=PairRef(
+                channel=message.channel,
+                business_address=message.business_address,
+                customer_address=message.customer_address,
+            ),
+            customer_id=chat.customer_id if chat else customer_id(pair),
+            chat_id=chat.chat_id if chat else None,
+            version=chat.version if chat else None,
+            message_id=message.provider_message_id,
+            content=getattr(message, "content", None),
+            why=why,
+            sent_at=message.sent_at,
+            received_at=message.received_at,
+        ),
+        subject=chat.chat_id if chat else pair.key,
+        pair_key=pair.key,
+    )
+
+
+def customer_id(pair: Pair) -> str:
+    """Return the customer of a pair that no customer document names (semantics.md, 9)."""
+    return derived_id("customer", pair.key)

@@ -1,0 +1,122 @@
+"""Which facts a batch or a round of timers needs, told from the inputs alone."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from services.routing.decisions.floor import AGENT_LOST, WAITED_TOO_LONG
+from services.routing.decisions.rules import department_for
+from services.routing.model import Agent, Chat, Documents, Key, State
+from shared.contracts import directory
+from shared.contracts.agents import AgentChanged
+from shared.contracts.chat_commands import ChatAssign, ChatCommand
+from shared.contracts.event import Event, Model
+from shared.contracts.inbound_messages import InboundMessage, MessageReceived
+from shared.contracts.pair import Pair
+from shared.contracts.tickets import TicketClosed
+from shared.platform.service import Due, Received
+
+
+@dataclass(slots=True)
+class Needs:
+    """What to lock and read. ``states_change`` asks for the strongest lock on agents' rows."""
+
+    tenants: set[str] = field(default_factory=set)
+    pairs: set[str] = field(default_factory=set)
+    chats: set[Key] = field(default_factory=set)
+    agents: set[Key] = field(default_factory=set)
+    departments: set[Key] = field(default_factory=set)
+    messages: list[tuple[str, str, MessageReceived]] = field(default_factory=list)
+    queues: set[Key] = field(default_factory=set)
+    held: set[Key] = field(default_factory=set)
+    states_change: bool = False
+    loads_change: bool = False
+
+
+def needs_of(batch: Sequence[Received]) -> Needs:
+    """Return the needs of a batch of events."""
+    needs = Needs()
+    for received in batch:
+        needs.tenants.add(received.event.tenant_id)
+        _add(needs, received.event)
+    return needs
+
+
+def _add(needs: Needs, event: Event[Model]) -> None:
+    tenant_id, data = event.tenant_id, event.data
+    match data:
+        case InboundMessage():
+            pair = Pair.of(tenant_id, data.channel, data.business_address, data.customer_address)
+            needs.pairs.add(pair.key)
+            if isinstance(data, MessageReceived):
+                needs.messages.append((pair.key, tenant_id, data))
+        case ChatCommand():
+            needs.chats.add((tenant_id, data.chat_id))
+            needs.loads_change = True
+            if isinstance(data, ChatAssign):
+                _add_assignment(needs, tenant_id, data)
+        case TicketClosed():
+            needs.chats.add((tenant_id, data.chat_id))
+        case AgentChanged():
+            needs.agents.add((tenant_id, data.agent_id))
+            needs.states_change = True
+        case directory.AgentDocument():
+            needs.agents.add((tenant_id, data.id))
+            needs.departments.update((tenant_id, name) for name in data.departments)
+            needs.states_change = True
+        case _:
+            pass  # documents are saved before anything is read; what else is heard needs no facts
+
+
+def _add_assignment(needs: Needs, tenant_id: str, command: ChatAssign) -> None:
+    if command.agent_id is not None:
+        needs.agents.add((tenant_id, command.agent_id))
+    if command.department_id is not None:
+        needs.departments.add((tenant_id, command.department_id))
+
+
+def needs_of_dues(dues: Iterable[Due]) -> Needs:
+    """Return the needs of timers and sweeps."""
+    needs = Needs(loads_change=True)
+    for row in dues:
+        key = (row.tenant_id, row.key.removeprefix(row.tenant_id + ":"))
+        needs.tenants.add(row.tenant_id)
+        if row.kind == AGENT_LOST:
+            needs.agents.add(key)
+            needs.held.add(key)
+        elif row.kind == WAITED_TOO_LONG:
+            needs.chats.add(key)
+        else:
+            needs.queues.add(key)
+            needs.departments.add(key)
+    return needs
+
+
+def places_into(
+    needs: Needs, chats: Mapping[Key, Chat], agents: Mapping[Key, Agent], documents: Mapping[str, Documents]
+) -> set[Key]:
+    """Return the departments into which chats may have to be placed.
+
+    ``agents`` may be read before they are locked: should an owner be lost after that, the fold asks
+    for a sweep instead of placing the chat itself.
+    """
+    open_chats = {chat.pair.key: chat for chat in chats.values() if chat.state is not State.CLOSED}
+    found = set(needs.departments)
+    for pair_key, tenant_id, message in needs.messages:
+        chat = open_chats.get(pair_key)
+        tenant = documents.get(tenant_id, Documents()).tenant
+        if chat is None and tenant is not None:
+            found.add((tenant_id, department_for(tenant, message)))
+        elif chat is not None and chat.department is not None and _is_unheld(chat, agents):
+            found.add(chat.department)
+    held = (chat for chat in chats.values() if chat.agent is not None and chat.agent in needs.held)
+    found.update(chat.department for chat in held if chat.department is not None)
+    return found
+
+
+def _is_unheld(chat: Chat, agents: Mapping[Key, Agent]) -> bool:
+    if chat.state is State.DIVERTED:
+        return True
+    if chat.agent is None:
+        return False
+    agent = agents.get(chat.agent)
+    return agent is None or agent.state == "offline"

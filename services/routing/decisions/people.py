@@ -1,0 +1,143 @@
+"""What presence, the directory and tickets tell routing, and what follows for those who wait."""
+
+from dataclasses import replace
+from datetime import time, timedelta
+from typing import cast
+
+from services.routing.decisions.floor import AGENT_LOST, SERVE_QUEUE, Floor
+from services.routing.model import (
+    Agent,
+    Calendar,
+    Department,
+    Documents,
+    Hours,
+    Rule,
+    State,
+    Tenant,
+)
+from shared.contracts import directory
+from shared.contracts.agents import AgentChanged
+from shared.contracts.tickets import TicketClosed
+from shared.platform.service import Received
+
+
+def agent_changed(floor: Floor, received: Received) -> None:
+    """Take over an agent's state; their chats and the queues they serve are looked at after the commit."""
+    data = cast(AgentChanged, received.event.data)
+    key = (received.event.tenant_id, data.agent_id)
+    agent = floor.agents.get(key, Agent(*key))
+    if data.version <= agent.presence_version:
+        return
+    floor.agent_state(replace(agent, state=data.state, draining=data.draining, presence_version=data.version))
+    if data.state == "offline":
+        floor.sweep(AGENT_LOST, key)
+    for department_id in sorted(agent.departments):
+        floor.sweep(SERVE_QUEUE, (key[0], department_id))
+
+
+def ticket_closed(floor: Floor, received: Received) -> None:
+    """Close the chat of a ticket a person closed, unless the customer wrote after they last looked."""
+    ticket = cast(TicketClosed, received.event.data)
+    chat = floor.chats.get((received.event.tenant_id, ticket.chat_id))
+    if chat is None or chat.state is not State.DIVERTED or chat.ticket_id != ticket.ticket_id:
+        return
+    cause = received.event.as_cause()
+    if chat.version == ticket.chat_version:
+        floor.close(cause, chat, by=ticket.by, reason="ticket_closed", note=ticket.note, tags=ticket.tags)
+    else:
+        floor.next_ticket(cause, chat, "written_after_close")
+
+
+def agent_document(floor: Floor, received: Received) -> None:
+    """Take over an agent's capacity and departments. A capacity below the load cuts nothing."""
+    document = cast(directory.AgentDocument, received.event.data)
+    key = (received.event.tenant_id, document.id)
+    agent = floor.agents.get(key, Agent(*key))
+    if document.revision <= agent.revision:
+        return
+    departments = frozenset() if document.retired else frozenset(document.departments)
+    floor.agent_state(
+        replace(
+            agent,
+            capacity=document.capacity,
+            departments=departments,
+            roles=frozenset(document.roles),
+            revision=document.revision,
+        )
+    )
+    for department_id in sorted(agent.departments | departments):
+        floor.sweep(SERVE_QUEUE, (key[0], department_id))
+
+
+def directory_document(floor: Floor, received: Received) -> None:
+    """Documents are saved as they come (`store.directory`); whoever waits may be affected."""
+    document = cast(directory.DirectoryDocument, received.event.data)
+    tenant_id = received.event.tenant_id
+    match document:
+        case directory.DepartmentDocument():
+            affected = [document.id]
+        case directory.CalendarDocument() | directory.TenantDocument():
+            affected = sorted(floor.directory(tenant_id).departments)
+        case _:
+            affected = []
+    for department_id in affected:
+        floor.sweep(SERVE_QUEUE, (tenant_id, department_id))
+
+
+def documents(bodies: list[directory.DirectoryDocument], tenant_id: str) -> Documents:
+    """Read one tenant's stored documents the way routing uses them."""
+    tenants = [body for body in bodies if isinstance(body, directory.TenantDocument)]
+    rules = [body for body in bodies if isinstance(body, directory.RoutingRulesDocument)]
+    calendar_id = tenants[0].calendar if tenants else None
+    return Documents(
+        tenant=_tenant(tenants[0], rules) if tenants else None,
+        departments={
+            body.id: _department(body, tenant_id, calendar_id)
+            for body in bodies
+            if isinstance(body, directory.DepartmentDocument)
+        },
+        calendars={
+            body.id: _calendar(body) for body in bodies if isinstance(body, directory.CalendarDocument)
+        },
+    )
+
+
+def _tenant(document: directory.TenantDocument, rules: list[directory.RoutingRulesDocument]) -> Tenant:
+    return Tenant(
+        tenant_id=document.id,
+        first_line_department=document.first_line_department,
+        calendar_id=document.calendar,
+        rules=tuple(
+            Rule(one.department, one.channel, one.business_address, one.keyword, one.language, one.hint)
+            for body in rules
+            for one in body.rules
+        ),
+    )
+
+
+def _department(
+    document: directory.DepartmentDocument, tenant_id: str, tenant_calendar: str | None
+) -> Department:
+    return Department(
+        tenant_id=tenant_id,
+        department_id=document.id,
+        calendar_id=document.calendar or tenant_calendar,
+        max_wait=timedelta(seconds=document.max_wait_seconds),
+        when_full=document.when_full,
+        revision=document.revision,
+    )
+
+
+def _calendar(document: directory.CalendarDocument) -> Calendar:
+    week = document.week
+    days = (week.mon, week.tue, week.wed, week.thu, week.fri, week.sat, week.sun)
+    return Calendar(
+        time_zone=document.time_zone,
+        week=tuple(_hours(day) for day in days),
+        exceptions=tuple((one.date, _hours(one.intervals)) for one in document.exceptions),
+        revision=document.revision,
+    )
+
+
+def _hours(intervals: tuple[directory.Interval, ...]) -> tuple[Hours, ...]:
+    return tuple(Hours(time.fromisoformat(one.from_), time.fromisoformat(one.to)) for one in intervals)

@@ -1,0 +1,92 @@
+"""Assign, queue or divert: what becomes of a chat that nobody holds (semantics.md, 3)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from services.routing.decisions.calendars import is_open, next_close_at, next_open_at
+from services.routing.decisions.choice import Choice, verdict
+from services.routing.model import Agent, Calendar, Department
+
+Why = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Give the chat to this agent."""
+
+    agent: Agent
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Let it wait; when the department closes at ``closes_at`` it becomes a ticket."""
+
+    closes_at: datetime | None
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Divert:
+    """Make it a ticket. ``next_open_at`` tells the customer when to expect somebody."""
+
+    reason: str
+    next_open_at: datetime | None
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Let it wait without a limit: the department names a calendar that has not arrived yet."""
+
+    why: Why
+
+
+Placement = Assign | Queue | Divert | Hold
+
+
+def place(
+    department: Department, calendar: Calendar | None, choice: Choice, *, ahead: int, now: datetime
+) -> Placement:
+    """Place one chat in a department, where ``ahead`` chats wait that it must not overtake.
+
+    Closed, or nobody online and not draining: divert at once. Somebody online but all full: queue,
+    or divert where the department says so. Hours are judged at ``now``, the moment of decision.
+    """
+    why = _why(department, calendar, choice, ahead=ahead)
+    if department.calendar_id is not None and calendar is None:
+        return Hold({**why, "verdict": "calendar_missing"})
+    if calendar is not None and not is_open(calendar, now):
+        return Divert("outside_business_hours", next_open_at(calendar, now), why)
+    if not choice.anybody_working:
+        return Divert("no_agents_online", None, why)
+    if choice.agent is not None and not ahead:
+        return Assign(choice.agent, why)
+    if department.when_full == "ticket" and choice.agent is None:
+        return Divert("all_full", None, why)
+    return Queue(next_close_at(calendar, now) if calendar else None, why)
+
+
+def _why(department: Department, calendar: Calendar | None, choice: Choice, *, ahead: int) -> dict[str, Any]:
+    """Record what the decision rested on, so that it can be explained and taken again."""
+    return {
+        "strategy": "least_loaded",
+        "department": {"id": department.department_id, "revision": department.revision},
+        "calendar": department.calendar_id
+        and {"id": department.calendar_id, "revision": calendar.revision if calendar else None},
+        "ahead": ahead,
+        "shortlist": [
+            {
+                "agent_id": agent.agent_id,
+                "load": agent.load,
+                "capacity": agent.capacity,
+                "last_assigned_at": agent.last_assigned_at,
+                "verdict": verdict(agent),
+                "presence_version": agent.presence_version,
+            }
+            for agent in choice.shortlist
+        ],
+        "counts": dict(choice.counts),
+    }

@@ -1,0 +1,70 @@
+"""What timers and sweeps do for those who wait: the same placement, asked again."""
+
+from services.routing.decisions.floor import (
+    AGENT_LOST,
+    DEPARTMENT_CLOSES,
+    SERVE_QUEUE,
+    WAITED_TOO_LONG,
+    Floor,
+)
+from services.routing.model import Chat, Key, State
+from shared.contracts.event import Cause, derived_id
+from shared.platform.service import Due
+
+LOOK_AT = 200
+"""Chats one sweep looks at; it stays due while any are left."""
+
+
+def due(floor: Floor, row: Due) -> None:
+    """Carry out one due row, re-checking what it was set for."""
+    key = (row.tenant_id, row.key.removeprefix(row.tenant_id + ":"))
+    match row.kind:
+        case kind if kind in {SERVE_QUEUE, DEPARTMENT_CLOSES}:
+            _serve(floor, row, key)
+        case kind if kind == AGENT_LOST:
+            _lost(floor, row, key)
+        case kind if kind == WAITED_TOO_LONG:
+            _waited_too_long(floor, row, key)
+        case _:
+            raise ValueError(f"no such timer: {row.kind}")
+
+
+def _serve(floor: Floor, row: Due, department: Key) -> None:
+    """Place the chats of a queue in its order: assign while somebody is free, divert when nobody is left."""
+    listed = floor.facts.queues.get(department, ())
+    placed = [chat for key in listed if (chat := floor.chats.get(key)) and chat.state is State.QUEUED]
+    for chat in placed:
+        if not floor.can_place(chat.department):
+            continue
+        if floor.settle(_cause(row, chat), chat, serving=True).state is State.QUEUED:
+            break
+    else:
+        if len(listed) == LOOK_AT:
+            floor.sweep(SERVE_QUEUE, department)
+
+
+def _lost(floor: Floor, row: Due, agent_key: Key) -> None:
+    """Route afresh the unanswered chats of an agent who is gone; the others stay theirs."""
+    agent = floor.agents.get(agent_key)
+    if agent is None or agent.state != "offline":
+        return
+    held = floor.facts.held.get(agent_key, ())
+    for key in held:
+        chat = floor.chats.get(key)
+        if chat is None or chat.state is not State.ASSIGNED or chat.agent != agent_key:
+            continue
+        if chat.last_word == "customer" and floor.can_place(chat.department):
+            floor.settle(_cause(row, chat), chat, reason="agent_lost")
+    if len(held) == LOOK_AT:
+        floor.sweep(AGENT_LOST, agent_key)
+
+
+def _waited_too_long(floor: Floor, row: Due, key: Key) -> None:
+    chat = floor.chats.get(key)
+    if chat is None or chat.state is not State.QUEUED or chat.queued_at is None:
+        return
+    floor.divert(_cause(row, chat), chat, "waited_too_long")
+
+
+def _cause(row: Due, chat: Chat) -> Cause:
+    return Cause(row.tenant_id, derived_id("due", row.kind, row.key, str(row.generation), chat.chat_id))

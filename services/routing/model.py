@@ -1,0 +1,177 @@
+"""What routing knows: chats, agents, departments, calendars and rules, as they are at one moment."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+
+from shared.contracts.pair import Pair
+
+Key = tuple[str, str]
+"""(tenant id, id): how agents, departments, calendars and chats are named within routing."""
+
+
+class State(StrEnum):
+    """The states of a chat (semantics.md, 1)."""
+
+    QUEUED = "queued"
+    ASSIGNED = "assigned"
+    PENDING = "pending"
+    DIVERTED = "diverted"
+    CLOSED = "closed"
+
+
+LIVE = frozenset({State.QUEUED, State.ASSIGNED, State.PENDING})
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """One conversation. ``customer_address`` is raw, the one that is replied to."""
+
+    tenant_id: str
+    chat_id: str
+    pair: Pair
+    business_address: str
+    customer_address: str
+    customer_id: str
+    state: State
+    opened_at: datetime
+    version: int = 0
+    assignment_version: int = 0
+    department_id: str | None = None
+    agent_id: str | None = None
+    previous_agent_id: str | None = None
+    ticket_id: str | None = None
+    priority: int = 0
+    opened_by: str = "customer"
+    last_inbound_at: datetime | None = None
+    waiting_since: datetime | None = None
+    """Arrival: it orders the queue, and a chat keeps it for when it has to wait again."""
+    queued_at: datetime | None = None
+    """Entry into the queue: ``max_wait`` counts from it."""
+    last_word: str = "none"
+
+    @property
+    def key(self) -> Key:
+        """The chat's key."""
+        return (self.tenant_id, self.chat_id)
+
+    @property
+    def department(self) -> Key | None:
+        """The key of the chat's department."""
+        return None if self.department_id is None else (self.tenant_id, self.department_id)
+
+    @property
+    def agent(self) -> Key | None:
+        """The key of the agent who holds the chat."""
+        return None if self.agent_id is None else (self.tenant_id, self.agent_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A person who takes chats: what the directory says, what presence says, and their load here."""
+
+    tenant_id: str
+    agent_id: str
+    capacity: int = 0
+    departments: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset({"agent"})
+    state: str = "offline"
+    draining: bool = False
+    presence_version: int = 0
+    revision: int = 0
+    load: int = 0
+    last_assigned_at: datetime | None = None
+
+    @property
+    def key(self) -> Key:
+        """The agent's key."""
+        return (self.tenant_id, self.agent_id)
+
+    @property
+    def working(self) -> bool:
+        """Online and not finishing up: somebody a customer may wait for."""
+        return self.state == "online" and not self.draining
+
+
+@dataclass(frozen=True, slots=True)
+class Department:
+    """A named group of agents; ``calendar_id`` is its own or the tenant's, None is always open."""
+
+    tenant_id: str
+    department_id: str
+    calendar_id: str | None = None
+    max_wait: timedelta = timedelta(minutes=15)
+    when_full: str = "queue"
+    revision: int = 0
+
+    @property
+    def key(self) -> Key:
+        """The department's key."""
+        return (self.tenant_id, self.department_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Open from ``start`` to ``end`` by the wall clock; an end not after the start is on the next day."""
+
+    start: time
+    end: time
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Business hours: a week (Monday first) and the dates that differ from it."""
+
+    time_zone: str
+    week: tuple[tuple[Hours, ...], ...]
+    exceptions: tuple[tuple[date, tuple[Hours, ...]], ...] = ()
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Messages that match every field given go to ``department_id``."""
+
+    department_id: str
+    channel: str | None = None
+    business_address: str | None = None
+    keyword: str | None = None
+    language: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Where a tenant's messages go unless a rule says otherwise."""
+
+    tenant_id: str
+    first_line_department: str
+    calendar_id: str | None = None
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """One tenant's directory as routing keeps it; a document that was named but never heard is absent."""
+
+    tenant: Tenant | None = None
+    departments: dict[str, Department] = field(default_factory=dict)
+    calendars: dict[str, Calendar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything a batch decides on, read under its locks.
+
+    Chats are the open ones of the locked pairs, and those that were asked for by id. ``locked`` names
+    the departments that chats may be placed into: all their members' rows are locked and in ``agents``.
+    ``queues`` and ``held`` are what sweeps found to look at, in the order to look at it.
+    """
+
+    directory: dict[str, Documents] = field(default_factory=dict)
+    chats: dict[Key, Chat] = field(default_factory=dict)
+    agents: dict[Key, Agent] = field(default_factory=dict)
+    locked: frozenset[Key] = frozenset()
+    queue_lengths: dict[Key, int] = field(default_factory=dict)
+    queues: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
+    held: dict[Key, tuple[Key, ...]] = field(default_factory=dict)

@@ -1,0 +1,71 @@
+"""Routing's rows in PostgreSQL: locked in one order, read after the locks, saved in bulk."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.routing.decisions.floor import Changes
+from services.routing.decisions.needs import Needs, places_into
+from services.routing.model import Agent, Facts, Key
+from services.routing.store.agents import Agents, Strength
+from services.routing.store.chats import Chats
+from services.routing.store.directory import Directory
+from shared.contracts.event import Event, Model
+
+
+class Store:
+    """The one place that knows routing's tables."""
+
+    def __init__(self) -> None:
+        self._chats = Chats()
+        self._agents = Agents()
+        self._directory = Directory()
+
+    async def save_documents(self, tx: AsyncConnection, events: Sequence[Event[Model]]) -> None:
+        """Keep the newest revision of the documents among these events."""
+        await self._directory.save(tx, events)
+
+    async def gather(self, tx: AsyncConnection, needs: Needs) -> Facts:
+        """Lock pairs, then departments, then agents, each sorted; read each after its lock is held.
+
+        Candidates of sweeps are listed before any lock and re-checked by the fold (system.md, 3.2).
+        """
+        queues = await self._chats.queued(tx, needs.queues)
+        held = await self._chats.unanswered(tx, needs.held)
+        listed = {key for keys in (*queues.values(), *held.values()) for key in keys}
+        wanted = needs.chats | listed
+        pairs = needs.pairs | await self._chats.pairs_of(tx, wanted)
+        await self._chats.lock_pairs(tx, pairs)
+        chats = await self._chats.read(tx, pairs, wanted)
+        directory = await self._directory.read(tx, needs.tenants)
+        owners = {chat.agent for chat in chats.values() if chat.agent is not None}
+        guess = await self._agents.read(tx, owners)
+        locked = places_into(needs, chats, guess, directory)
+        agents = await self._lock_agents(tx, needs, locked, owners)
+        return Facts(
+            directory=directory,
+            chats=chats,
+            agents=agents,
+            locked=frozenset(locked),
+            queue_lengths=await self._chats.queue_lengths(tx, locked),
+            queues=queues,
+            held=held,
+        )
+
+    async def _lock_agents(
+        self, tx: AsyncConnection, needs: Needs, departments: set[Key], owners: set[Key]
+    ) -> dict[Key, Agent]:
+        """Lock departments, then every agent whose load or state the batch may read or change."""
+        await self._agents.create(tx, needs.agents)
+        await self._agents.lock_departments(tx, departments | await self._agents.departments_of(tx, needs))
+        keys = owners | needs.agents | await self._agents.members(tx, departments)
+        strength: Strength = "update" if needs.states_change else "no key update"
+        if not (departments or needs.loads_change or needs.states_change):
+            strength = "key share"  # appending only: it must see an owner who is just being lost
+        await self._agents.lock(tx, keys, strength)
+        return await self._agents.read(tx, keys)
+
+    async def save(self, tx: AsyncConnection, changes: Changes) -> None:
+        """Save what a fold changed."""
+        await self._chats.save(tx, changes.chats)
+        await self._agents.save(tx, changes.agents)

@@ -1,0 +1,151 @@
+"""Agents and the rows that departments are locked by."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.routing.decisions.needs import Needs
+from services.routing.model import Agent, Key
+
+Strength = Literal["update", "no key update", "key share"]
+
+_KEYS = "(select * from unnest(cast(:tenants as text[]), cast(:names as text[])))"
+
+
+class Agents:
+    """Statements on agents and departments."""
+
+    async def create(self, tx: AsyncConnection, agents: Iterable[Key]) -> None:
+        """Make sure these agents have rows, so that they can be locked."""
+        wanted = _split(agents)
+        if wanted["names"]:
+            await tx.execute(
+                text(
+                    "insert into agents (tenant_id, agent_id) select * from"
+                    " unnest(cast(:tenants as text[]), cast(:names as text[])) on conflict do nothing"
+                ),
+                wanted,
+            )
+
+    async def lock_departments(self, tx: AsyncConnection, departments: Iterable[Key]) -> None:
+        """Create missing department rows, then lock all of them in order."""
+        wanted = _split(departments)
+        if not wanted["names"]:
+            return
+        await tx.execute(
+            text(
+                "insert into departments (tenant_id, department_id) select * from"
+                " unnest(cast(:tenants as text[]), cast(:names as text[])) on conflict do nothing"
+            ),
+            wanted,
+        )
+        await tx.execute(
+            text(
+                f"select 1 from departments where (tenant_id, department_id) in {_KEYS} "
+                "order by tenant_id, department_id for update"
+            ),
+            wanted,
+        )
+
+    async def departments_of(self, tx: AsyncConnection, needs: Needs) -> set[Key]:
+        """Return the departments of the agents whose state or membership may change."""
+        if not needs.states_change:
+            return set()
+        rows = await tx.execute(
+            text(
+                "select distinct tenant_id, unnest(departments) from agents "
+                f"where (tenant_id, agent_id) in {_KEYS}"
+            ),
+            _split(needs.agents),
+        )
+        return {(tenant_id, department_id) for tenant_id, department_id in rows}
+
+    async def members(self, tx: AsyncConnection, departments: Iterable[Key]) -> set[Key]:
+        """Return everybody who belongs to these departments."""
+        wanted = _split(departments)
+        if not wanted["names"]:
+            return set()
+        rows = await tx.execute(
+            text(
+                "select a.tenant_id, a.agent_id from agents a where a.departments && cast(:names as text[])"
+                " and exists (select 1 from unnest(cast(:tenants as text[]), cast(:names as text[]))"
+                " as u(tenant_id, name) where u.tenant_id = a.tenant_id and u.name = any(a.departments))"
+            ),
+            wanted,
+        )
+        return {(tenant_id, agent_id) for tenant_id, agent_id in rows}
+
+    async def lock(self, tx: AsyncConnection, agents: Iterable[Key], strength: Strength) -> None:
+        """Lock agents' rows in order.
+
+        A change of state takes ``update``, a change of load ``no key update``, an append to a held chat
+        ``key share``: appends pass by loads, and only a change of state waits for them.
+        """
+        wanted = _split(agents)
+        if wanted["names"]:
+            await tx.execute(
+                text(
+                    f"select 1 from agents where (tenant_id, agent_id) in {_KEYS} "
+                    f"order by tenant_id, agent_id for {strength}"
+                ),
+                wanted,
+            )
+
+    async def read(self, tx: AsyncConnection, agents: Iterable[Key]) -> dict[Key, Agent]:
+        """Return these agents."""
+        wanted = _split(agents)
+        if not wanted["names"]:
+            return {}
+        rows = await tx.execute(
+            text(
+                "select tenant_id, agent_id, capacity, departments, roles, state, draining, presence_version,"
+                f" revision, load, last_assigned_at from agents where (tenant_id, agent_id) in {_KEYS}"
+            ),
+            wanted,
+        )
+        return {
+            (row[0], row[1]): Agent(row[0], row[1], row[2], frozenset(row[3]), frozenset(row[4]), *row[5:])
+            for row in rows
+        }
+
+    async def save(self, tx: AsyncConnection, agents: Sequence[Agent]) -> None:
+        """Update agents whose rows are locked."""
+        if not agents:
+            return
+        await tx.execute(
+            text(
+                "update agents a set capacity = u.capacity, "
+                " departments = string_to_array(u.departments, chr(31)),"
+                " roles = string_to_array(u.roles, chr(31)), state = u.state, draining = u.draining,"
+                " presence_version = u.presence_version, revision = u.revision, load = u.load,"
+                " last_assigned_at = u.last_assigned_at "
+                "from unnest(cast(:tenants as text[]), cast(:names as text[]), cast(:capacity as int[]),"
+                " cast(:departments as text[]), cast(:roles as text[]), cast(:state as text[]),"
+                " cast(:draining as boolean[]), cast(:presence_version as bigint[]),"
+                " cast(:revision as bigint[]), cast(:load as int[]),"
+                " cast(:last_assigned_at as timestamptz[]))"
+                " as u(tenant_id, agent_id, capacity, departments, roles, state, draining, presence_version,"
+                " revision, load, last_assigned_at) "
+                "where a.tenant_id = u.tenant_id and a.agent_id = u.agent_id"
+            ),
+            {
+                "tenants": [a.tenant_id for a in agents],
+                "names": [a.agent_id for a in agents],
+                "capacity": [a.capacity for a in agents],
+                "departments": ["\x1f".join(sorted(a.departments)) for a in agents],
+                "roles": ["\x1f".join(sorted(a.roles)) for a in agents],
+                "state": [a.state for a in agents],
+                "draining": [a.draining for a in agents],
+                "presence_version": [a.presence_version for a in agents],
+                "revision": [a.revision for a in agents],
+                "load": [a.load for a in agents],
+                "last_assigned_at": [a.last_assigned_at for a in agents],
+            },
+        )
+
+
+def _split(keys: Iterable[Key]) -> dict[str, list[str]]:
+    ordered = sorted(keys)
+    return {"tenants": [tenant for tenant, _ in ordered], "names": [name for _, name in ordered]}

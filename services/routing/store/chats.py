@@ -1,0 +1,147 @@
+"""Chats and pairs."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.routing.decisions.waiting import LOOK_AT
+from services.routing.model import Chat, Key, State
+from shared.contracts.pair import Pair
+
+_COLUMNS = {
+    "tenant_id": "text",
+    "chat_id": "text",
+    "pair_key": "text",
+    "business_address": "text",
+    "customer_address": "text",
+    "customer_id": "text",
+    "state": "text",
+    "opened_at": "timestamptz",
+    "version": "bigint",
+    "assignment_version": "bigint",
+    "department_id": "text",
+    "agent_id": "text",
+    "previous_agent_id": "text",
+    "ticket_id": "text",
+    "priority": "int",
+    "opened_by": "text",
+    "last_inbound_at": "timestamptz",
+    "waiting_since": "timestamptz",
+    "queued_at": "timestamptz",
+    "last_word": "text",
+}
+_NAMES = ", ".join(_COLUMNS)
+_ARRAYS = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in _COLUMNS.items())
+_UPDATES = ", ".join(
+    f"{name} = excluded.{name}" for name in _COLUMNS if name not in {"tenant_id", "chat_id", "pair_key"}
+)
+_SAVE = text(
+    f"insert into chats ({_NAMES}) select * from unnest({_ARRAYS}) "
+    f"on conflict (tenant_id, chat_id) do update set {_UPDATES}"
+)
+_READ = text(
+    f"select {_NAMES} from chats where pair_key = any(cast(:pairs as text[])) and state <> 'closed' "
+    f"union select {_NAMES} from chats "
+    "where (tenant_id, chat_id) in (select * from unnest(cast(:tenants as text[]), cast(:chats as text[])))"
+)
+
+
+class Chats:
+    """Statements on chats; the pair's row is what locks a conversation."""
+
+    async def lock_pairs(self, tx: AsyncConnection, pairs: Iterable[str]) -> None:
+        """Create missing pair rows, then lock all of them in order."""
+        keys = {"pairs": sorted(pairs)}
+        if not keys["pairs"]:
+            return
+        await tx.execute(
+            text(
+                "insert into pairs (pair_key) select * from unnest(cast(:pairs as text[])) "
+                "on conflict do nothing"
+            ),
+            keys,
+        )
+        await tx.execute(
+            text(
+                "select 1 from pairs where pair_key = any(cast(:pairs as text[])) "
+                "order by pair_key for update"
+            ),
+            keys,
+        )
+
+    async def read(self, tx: AsyncConnection, pairs: Iterable[str], chats: Iterable[Key]) -> dict[Key, Chat]:
+        """Return the open chats of these pairs, and these chats whatever their state."""
+        wanted = sorted(chats)
+        rows = await tx.execute(
+            _READ,
+            {"pairs": sorted(pairs), "tenants": [t for t, _ in wanted], "chats": [c for _, c in wanted]},
+        )
+        found = (_chat(row._mapping) for row in rows)  # noqa: SLF001 - SQLAlchemy's public name for it
+        return {chat.key: chat for chat in found}
+
+    async def pairs_of(self, tx: AsyncConnection, chats: Iterable[Key]) -> set[str]:
+        """Return the pairs of these chats; a chat's pair never changes, so no lock is needed."""
+        wanted = sorted(chats)
+        if not wanted:
+            return set()
+        rows = await tx.execute(
+            text(
+                "select pair_key from chats where (tenant_id, chat_id) in "
+                "(select * from unnest(cast(:tenants as text[]), cast(:chats as text[])))"
+            ),
+            {"tenants": [t for t, _ in wanted], "chats": [c for _, c in wanted]},
+        )
+        return {pair_key for (pair_key,) in rows}
+
+    async def queued(self, tx: AsyncConnection, departments: Iterable[Key]) -> dict[Key, tuple[Key, ...]]:
+        """List the first chats of each queue, in its order: priority, then arrival."""
+        return await self._list(
+            tx,
+            departments,
+            "select c.chat_id from chats c where c.tenant_id = u.tenant_id and c.department_id = u.name"
+            " and c.state = 'queued' order by c.priority desc, c.waiting_since, c.chat_id",
+        )
+
+    async def unanswered(self, tx: AsyncConnection, agents: Iterable[Key]) -> dict[Key, tuple[Key, ...]]:
+        """List the chats of each agent whose last word is the customer's, oldest first."""
+        return await self._list(
+            tx,
+            agents,
+            "select c.chat_id from chats c where c.tenant_id = u.tenant_id and c.agent_id = u.name"
+            " and c.state = 'assigned' and c.last_word = 'customer' order by c.waiting_since, c.chat_id",
+        )
+
+    async def _list(self, tx: AsyncConnection, keys: Iterable[Key], query: str) -> dict[Key, tuple[Key, ...]]:
+        wanted = sorted(keys)
+        if not wanted:
+            return {}
+        rows = await tx.execute(
+            text(
+                "select u.tenant_id, u.name, array(" + query + " limit :most) "
+                "from unnest(cast(:tenants as text[]), cast(:names as text[])) as u(tenant_id, name)"
+            ),
+            {"tenants": [t for t, _ in wanted], "names": [n for _, n in wanted], "most": LOOK_AT},
+        )
+        return {(tenant, name): tuple((tenant, chat) for chat in chats) for tenant, name, chats in rows}
+
+    async def queue_lengths(self, tx: AsyncConnection, departments: Iterable[Key]) -> dict[Key, int]:
+        """Count who waits in each department, up to `LOOK_AT`: more than that is the same to a newcomer."""
+        return {key: len(chats) for key, chats in (await self.queued(tx, departments)).items()}
+
+    async def save(self, tx: AsyncConnection, chats: Sequence[Chat]) -> None:
+        """Insert or update chats in one statement."""
+        if not chats:
+            return
+        columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+        for chat in chats:
+            for name, values in columns.items():
+                values.append(chat.pair.key if name == "pair_key" else getattr(chat, name))
+        await tx.execute(_SAVE, columns)
+
+
+def _chat(row: Any) -> Chat:
+    values = dict(row)
+    pair = Pair.parse(values.pop("pair_key"))
+    return Chat(**{**values, "pair": pair, "state": State(values["state"])})
