@@ -24,20 +24,26 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chatdesk"
 
 
-def fetch(group: str, tell: Callable[[str], None]) -> list[Path]:
+def pinned(group: str, lock: Path = _LOCK) -> dict[str, str]:
+    """Return the paths of a group of jars.lock below the repository, each with its sha256."""
+    groups: dict[str, dict[str, str]] = tomllib.loads(lock.read_text("utf-8"))
+    return groups[group]
+
+
+def fetch(group: str, tell: Callable[[str], None], *, lock: Path = _LOCK) -> list[Path]:
     """Return the jars of one group of jars.lock, after fetching those that the cache lacks.
 
     Only a file whose sha256 is the pinned one ever gets its name in the cache.
     """
-    pinned: dict[str, str] = tomllib.loads(_LOCK.read_text("utf-8"))[group]
+    wanted = pinned(group, lock)
     folder = cache() / "maven"
-    missing = {path: digest for path, digest in pinned.items() if not (folder / path).exists()}
+    missing = {path: digest for path, digest in wanted.items() if not (folder / path).exists()}
     if missing:
         central = os.environ.get("CHATDESK_MAVEN_URL", _CENTRAL).rstrip("/")
         tell(f"{group}: fetching {len(missing)} jars from {central} into {folder}, this once")
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(lambda item: _fetch_one(central, item[0], item[1], folder), missing.items()))
-    return [folder / path for path in pinned]
+    return [folder / path for path in wanted]
 
 
 def put(target: Path, content: bytes, mode: int) -> None:
@@ -54,7 +60,7 @@ def _fetch_one(central: str, path: str, digest: str, folder: Path) -> None:
     content = _download(url)
     found = sha256(content).hexdigest()
     if found != digest:
-        raise StackError(f"{url} has sha256 {found}, but {digest} is pinned in {_LOCK}: refused")
+        raise StackError(f"{url} has sha256 {found}, but {digest} is pinned: refused")
     put(folder / path, content, mode=0o644)
 
 

@@ -36,7 +36,7 @@ class RedisProgram:
         data.mkdir(exist_ok=True)
 
     def launch(self, data: Path, port: int) -> Launch:
-        """Serve from an append-only file, so that a restart keeps the data; at most a second is lost."""
+        """Serve from an append-only file, so that a restart or a crash of the server keeps the data."""
         options = {
             "--port": str(port),
             "--bind": "127.0.0.1",

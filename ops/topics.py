@@ -1,0 +1,151 @@
+"""`chatdesk topics` and `chatdesk tail`: create the catalogue's topics, and read one as it comes."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from rich.console import Console
+
+from ops.stack import ensure_up
+from shared.contracts.topics import DEAD_LETTER_TOPICS, TOPICS, Topic
+
+RETENTION = timedelta(days=30)
+_PREFIX = Annotated[str, typer.Option(envvar="CHATDESK_TOPIC_PREFIX", help="Put before every topic's name.")]
+
+app = typer.Typer(help="Topics of the catalogue.", no_args_is_help=True)
+
+
+@app.callback()
+def topics() -> None:
+    """Topics of the catalogue."""
+
+
+@app.command()
+def apply(
+    prefix: _PREFIX = "",
+    replication: Annotated[int, typer.Option(min=1, help="Copies of each partition.")] = 1,
+) -> None:
+    """Create what is missing; existing topics are left as they are."""
+    made = asyncio.run(create_topics(ensure_up().kafka, prefix, replication=replication))
+    total = len(TOPICS) + len(DEAD_LETTER_TOPICS)
+    typer.echo(f"{len(made)} topics created, {total - len(made)} were there")
+
+
+async def create_topics(
+    bootstrap: str, prefix: str, *, replication: int = 1, partitions: int | None = None
+) -> list[str]:
+    """Create the missing topics and wait until all of them have leaders. Returns the names created."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        there = set(await admin.list_topics())
+        missing = [topic for topic in (*TOPICS, *DEAD_LETTER_TOPICS) if prefix + topic.name not in there]
+        if missing:
+            await admin.create_topics(
+                [
+                    NewTopic(
+                        prefix + topic.name,
+                        partitions or topic.partitions,
+                        replication,
+                        topic_configs=_settings(topic, replication),
+                    )
+                    for topic in missing
+                ]
+            )
+        await _until_led(admin, [prefix + topic.name for topic in missing])
+    finally:
+        await admin.close()
+    return [prefix + topic.name for topic in missing]
+
+
+def _settings(topic: Topic, replication: int) -> dict[str, str]:
+    settings = {"min.insync.replicas": str(max(1, replication - 1))}
+    if topic.compacted:
+        return settings | {"cleanup.policy": "compact"}
+    return settings | {"retention.ms": str(int(RETENTION.total_seconds() * 1000))}
+
+
+async def _until_led(admin: AIOKafkaAdminClient, names: Sequence[str]) -> None:
+    async with asyncio.timeout(30):
+        while names:
+            described = await admin.describe_topics(list(names))
+            if all(_is_led(topic) for topic in described):
+                return
+            await asyncio.sleep(0.05)
+
+
+def _is_led(topic: Any) -> bool:
+    partitions = topic["partitions"]
+    return bool(partitions) and all(one["leader"] >= 0 for one in partitions)
+
+
+def tail(
+    topic: Annotated[str, typer.Argument(help="A topic of the catalogue, e.g. chats.v1.")],
+    prefix: _PREFIX = "",
+    *,
+    beginning: Annotated[bool, typer.Option("--beginning", help="Start with the oldest record.")] = False,
+    until_end: Annotated[bool, typer.Option("--until-end", help="Stop at the newest record.")] = False,
+) -> None:
+    """Print the events of a topic as they come."""
+    console = Console(soft_wrap=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(
+            _tail(ensure_up().kafka, prefix + topic, console, beginning=beginning, until_end=until_end)
+        )
+
+
+async def _tail(bootstrap: str, topic: str, console: Console, *, beginning: bool, until_end: bool) -> None:
+    async for record in read(bootstrap, topic, beginning=beginning, until_end=until_end):
+        console.print(f"[dim]{record.partition}/{record.offset}[/dim] [cyan]{_text(record.key)}[/cyan]")
+        console.print_json(_text(record.value)) if _is_json(record.value) else console.print(
+            _text(record.value), markup=False
+        )
+
+
+async def read(
+    bootstrap: str, topic: str, *, beginning: bool = True, until_end: bool = True
+) -> AsyncIterator[Any]:
+    """Yield a topic's records, outside any consumer group. Raises LookupError for a topic that is none."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partitions = await _partitions(consumer, topic)
+        consumer.assign(partitions)
+        await (consumer.seek_to_beginning(*partitions) if beginning else consumer.seek_to_end(*partitions))
+        left = {tp: end for tp, end in (await consumer.end_offsets(partitions)).items() if end > 0}
+        if beginning:
+            begins = await consumer.beginning_offsets(partitions)
+            left = {tp: end for tp, end in left.items() if end > begins[tp]}
+        while left or not until_end:
+            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
+                for record in records:
+                    yield record
+                if tp in left and await consumer.position(tp) >= left[tp]:
+                    del left[tp]
+    finally:
+        await consumer.stop()
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    found = (await consumer._client.fetch_all_metadata()).partitions_for_topic(topic)  # noqa: SLF001
+    if not found:
+        raise LookupError(f"there is no topic {topic}: run `chatdesk topics apply`")
+    return [TopicPartition(topic, partition) for partition in sorted(found)]
+
+
+def _text(value: bytes | None) -> str:
+    return "∅" if value is None else value.decode(errors="replace")
+
+
+def _is_json(value: bytes | None) -> bool:
+    try:
+        json.loads(value or b"")
+    except ValueError:
+        return False
+    return True
