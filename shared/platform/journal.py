@@ -83,7 +83,8 @@ class Journal:
         """Return those of the keys behind which an event is parked."""
         rows = await tx.execute(
             text(
-                "select distinct key from parked_records where blocks_key and key = any(cast(:keys as text[]))"
+                "select distinct key from parked_records "
+                "where blocks_key and key = any(cast(:keys as text[]))"
             ),
             {"keys": sorted(set(keys))},
         )
@@ -217,7 +218,8 @@ class Journal:
                 "update positions p set read_up_to = greatest(p.read_up_to, u.at),"
                 " next_offset = greatest(p.next_offset, u.next_offset) "
                 "from unnest(cast(:topics as text[]), cast(:partitions as int[]),"
-                " cast(:times as timestamptz[]), cast(:ends as bigint[])) as u(topic, partition, at, next_offset) "
+                " cast(:times as timestamptz[]), cast(:ends as bigint[]))"
+                " as u(topic, partition, at, next_offset) "
                 "where p.topic = u.topic and p.partition = u.partition"
             ),
             {
@@ -248,7 +250,8 @@ class Journal:
         await tx.execute(
             text(
                 "insert into due (kind, key, tenant_id, at, sweep) "
-                "select * from unnest(cast(:kinds as text[]), cast(:keys as text[]), cast(:tenants as text[]),"
+                "select * from unnest("
+                "cast(:kinds as text[]), cast(:keys as text[]), cast(:tenants as text[]),"
                 " cast(:times as timestamptz[]), cast(:sweeps as boolean[])) "
                 "on conflict (kind, key) do update set at = excluded.at, generation = excluded.generation,"
                 " attempts = 0, not_before = '-infinity', parked_reason = null"

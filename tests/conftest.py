@@ -1,0 +1,139 @@
+"""What every test of real servers stands on: fresh databases, fresh topics, services as processes."""
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+
+from ops.stack import Addresses, ensure_up
+from ops.topics import create_topics
+from shared.platform.migrations import upgrade
+from shared.platform.settings import PlatformSettings
+from tests.processes import ServiceProcess
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Installation:
+    """One desk of its own on the shared servers: a database, a topic prefix, all migrations applied."""
+
+    settings: PlatformSettings
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that point a process at this installation."""
+        return {
+            "CHATDESK_KAFKA": self.settings.kafka,
+            "CHATDESK_DATABASE_URL": self.settings.database_url,
+            "CHATDESK_REDIS_URL": self.settings.redis_url,
+            "CHATDESK_TOPIC_PREFIX": self.settings.topic_prefix,
+        }
+
+
+def pytest_report_header() -> str:
+    given = [
+        name
+        for name in ("CHATDESK_KAFKA", "CHATDESK_DATABASE_URL", "CHATDESK_REDIS_URL")
+        if os.environ.get(name)
+    ]
+    return f"servers: {', '.join(given) + ' from the environment' if given else 'the local stack'}"
+
+
+def unique(word: str) -> str:
+    """Return a name no other test run uses."""
+    return f"{word}{os.getpid()}x{next(_numbers)}x{time.time_ns() % 10**9}"
+
+
+@pytest.fixture(scope="session")
+def servers() -> Addresses:
+    return ensure_up()
+
+
+async def create_database(servers: Addresses, name: str) -> str:
+    """Create an empty database and return its URL."""
+    connection = await asyncpg.connect(servers.database_url)
+    try:
+        await connection.execute(f"create database {name}")
+    finally:
+        await connection.close()
+    return servers.database_url.rsplit("/", 1)[0] + "/" + name
+
+
+async def drop_database(servers: Addresses, name: str) -> None:
+    connection = await asyncpg.connect(servers.database_url)
+    try:
+        await connection.execute(f"drop database if exists {name} with (force)")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def database_url(servers: Addresses) -> AsyncIterator[str]:
+    """An empty database of its own, dropped afterwards."""
+    name = unique("test_")
+    yield await create_database(servers, name)
+    await drop_database(servers, name)
+
+
+@pytest.fixture
+def migrated(database_url: str) -> "Migrated":
+    return Migrated(database_url)
+
+
+class Migrated:
+    """Applies a service's migrations to this test's database and returns its URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    async def __call__(self, *services: str) -> str:
+        for service in services:
+            await asyncio.to_thread(upgrade, service, self.url)
+        return self.url
+
+
+@pytest.fixture
+async def installation(servers: Addresses, database_url: str) -> Installation:
+    """A desk of its own: topics created, no schema yet (see `migrated`)."""
+    prefix = unique("test-") + "."
+    await create_topics(servers.kafka, prefix, partitions=4)
+    return Installation(
+        PlatformSettings(
+            kafka=servers.kafka,
+            database_url=database_url,
+            redis_url=servers.redis_url,
+            topic_prefix=prefix,
+        )
+    )
+
+
+@pytest.fixture
+def processes(installation: Installation) -> Iterator["Processes"]:
+    """Starts services as processes of their own, and stops what is left of them."""
+    started = Processes(installation)
+    yield started
+    started.stop_all()
+
+
+class Processes:
+    """The service processes of one test."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._started: list[ServiceProcess] = []
+
+    def start(self, service: str, **environment: str) -> ServiceProcess:
+        """Start a service and return at once; `until_ready` waits for it."""
+        process = ServiceProcess(service, self._installation.environment() | environment)
+        self._started.append(process)
+        return process
+
+    def stop_all(self) -> None:
+        """Stop what still runs."""
+        for process in self._started:
+            process.stop()
