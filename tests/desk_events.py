@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 
 
 def an_event(
-    data: Model, *, tenant: str = TENANT, id: str | None = None, at: datetime = NOON
+    data: Model, *, tenant: str = TENANT, event_id: str | None = None, at: datetime = NOON
 ) -> Event[Model]:
     """Wrap a payload as another system's event."""
     cause = Cause(tenant, event_id or f"test-{next(_numbers)}")
