@@ -6,7 +6,7 @@ from shared.contracts.chats import ChatFact, ChatRecorded
 from shared.contracts.errors import Rejected
 from shared.contracts.event import Cause, Event, Model, derived_id
 from shared.contracts.identity import body_of, digest_of
-from shared.contracts.keys import joined, key_of_pairless, pair_of
+from shared.contracts.keys import joined, key_of_pairless, pair_key_of
 from shared.contracts.tickets import TicketFact
 from shared.contracts.topics import DEAD_LETTER, DEAD_LETTER_TOPICS, TOPICS, Key, Topic
 
@@ -21,7 +21,7 @@ __all__ = [
     "is_compacted",
     "key_of",
     "model_of",
-    "pair_of",
+    "pair_key_of",
     "topic_named",
     "topic_of",
     "type_of",
@@ -86,8 +86,8 @@ def key_of(event: Event[Model]) -> str:
     if event.type not in _PAIRLESS:
         if event.pair_key is not None:
             return event.pair_key
-        if (pair := pair_of(event.tenant_id, event.data)) is not None:
-            return pair.key
+        if (named := pair_key_of(event.tenant_id, event.data)) is not None:
+            return named
     return key_of_pairless(event)
 
 
@@ -123,8 +123,6 @@ def fact(
     ``data`` name the pair; give it where aliases were resolved.
     """
     wire_type = type_of(type(data))
-    if pair_key is None and (pair := pair_of(cause.tenant_id, data)) is not None:
-        pair_key = pair.key
     return Event(
         id=derived_id(cause.id, wire_type, subject, str(nth)),
         source=source,
@@ -133,7 +131,7 @@ def fact(
         time=time,
         tenant_id=cause.tenant_id,
         data=data,
-        pair_key=pair_key,
+        pair_key=pair_key or pair_key_of(cause.tenant_id, data),
         correlation_id=cause.correlation_id,
         causation_id=cause.causation_id,
     )

@@ -1,32 +1,39 @@
 """CloudEvents 1.0 on Kafka: structured mode out, structured and binary mode in (system.md, 2)."""
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC
+from functools import cache
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from shared.contracts import strict_json
-from shared.contracts.catalogue import model_of, pair_of
+from shared.contracts.catalogue import model_of, pair_key_of
 from shared.contracts.errors import Rejected
 from shared.contracts.event import Event, Model
-from shared.contracts.fields import read_time
 from shared.contracts.inbound_messages import InboundMessage
 from shared.contracts.outbound_messages import MessageSend
 from shared.contracts.pair import Pair
-from shared.contracts.plain_words import explain
+from shared.contracts.plain_words import rejection
 from shared.contracts.topics import DEAD_LETTER
 
 CONTENT_TYPE = "application/cloudevents+json"
 LARGEST = 1_000_000
 """Bytes of one event, decompressed."""
 
+_Reader = Callable[[Mapping[str, Any]], Event[Model]]
 _Headers = Sequence[tuple[str, bytes | None]]
 _SPEC_VERSION = "1.0"
+_JSON = "application/json"
 _PREFIX = "ce_"
-_LONGEST = {"source": 1024, "subject": 1024, "pairkey": 2048}
-_LONGEST_OTHER = 256
+_READ = frozenset({"specversion", "id", "source", "type", "subject", "time", "datacontenttype"}) | {
+    "tenantid",
+    "pairkey",
+    "correlationid",
+    "causationid",
+}
 
 
 def encode(event: Event[Model]) -> bytes:
@@ -36,15 +43,15 @@ def encode(event: Event[Model]) -> bytes:
         "id": event.id,
         "source": event.source,
         "type": event.type,
-        "subject": event.subject or None,
+        "subject": event.subject,
         "time": event.time.astimezone(UTC),
-        "datacontenttype": "application/json",
-        "tenantid": event.tenant_id or None,
+        "datacontenttype": _JSON,
+        "tenantid": event.tenant_id,
         "pairkey": event.pair_key,
         "correlationid": event.correlation_id,
         "causationid": event.causation_id,
     }
-    head = to_json(attributes, exclude_none=True)
+    head = to_json({name: value for name, value in attributes.items() if value})
     data = event.data.model_dump_json(by_alias=True, exclude_none=True).encode()
     return b'%b,"data":%b}' % (head[:-1], data)
 
@@ -60,19 +67,19 @@ def decode(value: bytes | None, headers: _Headers = ()) -> Event[Model]:
         raise Rejected("empty_record", "the record has no value")
     if len(value) > LARGEST:
         raise Rejected("too_large", f"the record has {len(value)} bytes, an event at most {LARGEST}")
-    if (attributes := _binary_attributes(headers)) is not None:
-        return _event(attributes, strict_json.parse(value))
+    attributes = _binary_attributes(headers)
     document = strict_json.parse(value)
+    if attributes is not None:
+        attributes["data"] = document
+        return _event(attributes)
     if not isinstance(document, dict) or "specversion" not in document:
         raise Rejected("not_a_cloudevent", "the record is no JSON object with a specversion")
-    if "data" not in document:
-        raise Rejected("invalid_data", "data is missing; it must be a JSON object")
-    return _event(document, document["data"])
+    return _event(document)
 
 
-def _binary_attributes(headers: _Headers) -> dict[str, str] | None:
+def _binary_attributes(headers: _Headers) -> dict[str, Any] | None:
     """Return the attributes of binary mode; None when the headers say that it is structured mode."""
-    attributes: dict[str, str] = {}
+    attributes: dict[str, Any] = {}
     content_type = ""
     for name, raw in headers:
         lowered = name.lower()
@@ -89,119 +96,88 @@ def _binary_attributes(headers: _Headers) -> dict[str, str] | None:
     return attributes
 
 
-def _add(attributes: dict[str, str], name: str, raw: bytes) -> None:
+def _add(attributes: dict[str, Any], name: str, raw: bytes) -> None:
+    """Add one header. What we don't read may be anything; ``data`` is the record's value, never a header."""
+    if name not in _READ:
+        return
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        if name in _READ:
-            raise Rejected("invalid_attribute", f"the header {_PREFIX}{name} is not UTF-8") from error
-        return
+        raise Rejected("invalid_attribute", f"the header {_PREFIX}{name} is not UTF-8") from error
+    if "\x00" in text:
+        raise Rejected("invalid_attribute", f"the header {_PREFIX}{name} holds the character U+0000")
     if attributes.setdefault(name, text) != text:
         raise Rejected("invalid_attribute", f"the header {_PREFIX}{name} appears twice")
 
 
-def _event(attributes: Mapping[str, Any], data: Any) -> Event[Model]:
-    if _needed(attributes, "specversion") != _SPEC_VERSION:
-        raise Rejected("not_a_cloudevent", f"specversion must be {_SPEC_VERSION}")
-    _require_json(attributes)
-    wire_type = _needed(attributes, "type")
-    event_id = _needed(attributes, "id")
-    source = _needed(attributes, "source")
-    time = _time(attributes)
-    tenant_id = _optional(attributes, "tenantid") or ""
-    if not tenant_id and wire_type != DEAD_LETTER:
+def _event(attributes: dict[str, Any]) -> Event[Model]:
+    wire_type = attributes.get("type")
+    if attributes.get("specversion") != _SPEC_VERSION or not wire_type or not isinstance(wire_type, str):
+        raise _without_head(attributes)
+    if attributes.get("datacontenttype", _JSON) != _JSON:
+        _require_json(attributes["datacontenttype"])
+    attributes.setdefault("subject", "")
+    reader = _reader(wire_type)
+    try:
+        event = reader(attributes)
+    except ValidationError:
+        event = _read_again(reader, attributes)
+    if not event.tenant_id and wire_type != DEAD_LETTER:
         raise Rejected("missing_attribute", "tenantid is missing")
-    payload = _data(wire_type, data)
-    return Event(
-        id=event_id,
-        source=source,
-        type=wire_type,
-        subject=_optional(attributes, "subject") or "",
-        time=time,
-        tenant_id=tenant_id,
-        data=payload,
-        pair_key=_pair_key(_optional(attributes, "pairkey"), tenant_id, payload),
-        correlation_id=_optional(attributes, "correlationid"),
-        causation_id=_optional(attributes, "causationid"),
-    )
+    pair_key = _pair_key(event)
+    return event if pair_key == event.pair_key else replace(event, pair_key=pair_key)
 
 
-_READ = frozenset(
-    {
-        "specversion",
-        "id",
-        "source",
-        "type",
-        "subject",
-        "time",
-        "datacontenttype",
-        "tenantid",
-        "pairkey",
-        "correlationid",
-        "causationid",
-    }
-)
+@cache
+def _reader(wire_type: str) -> _Reader:
+    """Return what reads events of a type. Raises Rejected, which is not cached, for an unknown one."""
+    generic: Any = Event
+    return TypeAdapter(generic[model_of(wire_type)]).validator.validate_python
 
 
-def _needed(attributes: Mapping[str, Any], name: str) -> str:
-    if (text := _optional(attributes, name)) is None:
-        raise Rejected("missing_attribute", f"{name} is missing")
-    return text
+def _without_head(attributes: Mapping[str, Any]) -> Rejected:
+    """Say why an event cannot even be told by its version and type."""
+    version = attributes.get("specversion")
+    if not version:
+        return Rejected("missing_attribute", "specversion is missing")
+    if version != _SPEC_VERSION:
+        return Rejected("not_a_cloudevent", f"specversion must be {_SPEC_VERSION}")
+    if not attributes.get("type"):
+        return Rejected("missing_attribute", "type is missing")
+    return Rejected("invalid_attribute", "type must be a string")
 
 
-def _optional(attributes: Mapping[str, Any], name: str) -> str | None:
-    """Return an attribute; an empty one is absent, as CloudEvents has it."""
-    text = attributes.get(name)
-    if text is None or text == "":
-        return None
-    if not isinstance(text, str):
-        raise Rejected("invalid_attribute", f"{name} must be a string")
-    if len(text) > _LONGEST_OTHER and len(text) > (longest := _LONGEST.get(name, _LONGEST_OTHER)):
-        raise Rejected("invalid_attribute", f"{name} must have at most {longest} characters")
-    if "\x00" in text:
-        raise Rejected("invalid_attribute", f"{name} holds the character U+0000, which no text may")
-    return text
+def _require_json(content_type: object) -> None:
+    media_type = content_type.split(";")[0].strip().lower() if isinstance(content_type, str) else ""
+    if content_type is not None and media_type != _JSON and not media_type.endswith("+json"):
+        raise Rejected("invalid_attribute", f"datacontenttype must be {_JSON}")
 
 
-def _require_json(attributes: Mapping[str, Any]) -> None:
-    content_type = _optional(attributes, "datacontenttype")
-    if content_type is None or content_type == "application/json":
-        return
-    media_type = content_type.split(";")[0].strip().lower()
-    if media_type not in {"application/json", "text/json"} and not media_type.endswith("+json"):
-        raise Rejected("invalid_attribute", "datacontenttype must be application/json")
+def _read_again(reader: _Reader, attributes: Mapping[str, Any]) -> Event[Model]:
+    """Read an event once more without the attributes that its publisher wrote as null or empty.
 
-
-def _time(attributes: Mapping[str, Any]) -> datetime:
-    text = _needed(attributes, "time")
-    try:
-        return read_time(text)
-    except ValueError as error:
-        reason = "naive_time" if "time zone" in str(error) else "invalid_attribute"
-        raise Rejected(reason, f"time {error}") from error
-
-
-def _data(wire_type: str, data: Any) -> Model:
-    model = model_of(wire_type)
-    if not isinstance(data, dict):
-        raise Rejected("invalid_data", "data must be a JSON object")
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise Rejected("invalid_data", explain(error)) from error
-
-
-def _pair_key(given: str | None, tenant_id: str, data: Model) -> str | None:
-    """Return the pair's key. For messages and sends the addresses decide, else the attribute does.
-
-    Services say an alias's pair in the attribute; other publishers need not set it at all.
+    Raises Rejected with what is wrong when they were not the trouble.
     """
-    named = pair_of(tenant_id, data)
-    if named is not None and not (named.business_address and named.customer_address):
-        raise Rejected("invalid_data", "data.business_address and data.customer_address must not be empty")
-    if given is None or (named is not None and given == named.key):
-        return None if named is None else named.key
-    pair = Pair.parse(given)
-    if pair.tenant_id != tenant_id:
+    present = {name: value for name, value in attributes.items() if value is not None and value != ""}
+    present.setdefault("subject", "")
+    present.setdefault("tenantid", "")
+    try:
+        return reader(present)
+    except ValidationError as error:
+        raise rejection(error) from error
+
+
+def _pair_key(event: Event[Model]) -> str | None:
+    """Return the key of the event's pair. For messages and sends the addresses decide, else the attribute.
+
+    Services write an alias's pair in the attribute; other publishers need not set it at all.
+    """
+    named = pair_key_of(event.tenant_id, event.data)
+    if named is not None and (named.endswith(":") or "::" in named):
+        raise Rejected("invalid_data", "an address in data is empty but for its spaces or prefix")
+    if event.pair_key is None or event.pair_key == named:
+        return named
+    given = Pair.parse(event.pair_key)
+    if given.tenant_id != event.tenant_id:
         raise Rejected("wrong_tenant", "pairkey belongs to another tenant than tenantid")
-    return named.key if named is not None and isinstance(data, InboundMessage | MessageSend) else pair.key
+    return named if named is not None and isinstance(event.data, InboundMessage | MessageSend) else given.key

@@ -2,10 +2,11 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.contracts.fields import Id, Reference, Time
 
 _NAMESPACE = uuid.UUID("6f0a4c0e-3c52-5b0e-9c39-6d1f1c8a7e11")
 
@@ -34,18 +35,21 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Event(Generic[DataT_co]):
-    """One CloudEvent with its validated payload (system.md, 2)."""
+    """One CloudEvent with its validated payload (system.md, 2).
 
-    id: str
-    source: str
-    type: str
-    subject: str
-    time: datetime
-    tenant_id: str
+    Bounds and aliases are the wire's and are held where an event is read; building one here checks nothing.
+    """
+
+    id: Id
+    source: Reference
+    type: Id
+    subject: Annotated[str, Field(max_length=1024)]
+    time: Time
+    tenant_id: Annotated[str, Field(alias="tenantid", max_length=256)]
     data: DataT_co
-    pair_key: str | None = None
-    correlation_id: str | None = None
-    causation_id: str | None = None
+    pair_key: Annotated[Reference | None, Field(alias="pairkey")] = None
+    correlation_id: Annotated[Id | None, Field(alias="correlationid")] = None
+    causation_id: Annotated[Id | None, Field(alias="causationid")] = None
 
     def as_cause(self) -> Cause:
         """Name this event as the cause of what follows from it."""

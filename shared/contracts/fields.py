@@ -58,6 +58,8 @@ def _inside(value: Any) -> Any:
 
 Id: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 """Any identifier: ours are UUIDs, a provider's or another system's may be any string."""
+Reference: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+"""What names a place rather than a thing: an event's source, a pair's key."""
 Address: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 """A phone number or a provider's person id, as its owner writes it (raw)."""
 Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64)]

@@ -14,7 +14,7 @@ from shared.contracts.directory import DirectoryDocument
 from shared.contracts.event import Event, Model
 from shared.contracts.inbound_messages import InboundMessage
 from shared.contracts.outbound_messages import MessageSend
-from shared.contracts.pair import Pair, canonical_address
+from shared.contracts.pair import canonical_address, pair_key
 from shared.contracts.pairs import PairChanged
 from shared.contracts.provider_events import CallReceived, ConsentChanged, IdentityChanged, Receipt
 from shared.contracts.sender_commands import SenderHalt, SenderResume
@@ -28,22 +28,24 @@ def joined(*parts: str) -> str:
     return ":".join(quote(part, safe="+@.-_") for part in parts)
 
 
-def pair_of(tenant_id: str, data: Model) -> Pair | None:
-    """Return the pair that the addresses in ``data`` name, aliases unresolved; None when they name none."""
+def pair_key_of(tenant_id: str, data: Model) -> str | None:
+    """Return the key of the pair that the addresses in ``data`` name, None when they name none.
+
+    Aliases are not resolved here: whoever knows them writes the pair's key on the event.
+    """
     match data:
         case InboundMessage() | MessageSend() | Delivery() | PairChanged() | CallReceived():
-            return Pair.of(tenant_id, data.channel, data.business_address, data.customer_address)
+            return pair_key(tenant_id, data.channel, data.business_address, data.customer_address)
+        case (
+            ChatFact() | TicketFact() | ChatRecorded() | ChatCommandRefused() | ChatCommand() | ChatReachOut()
+        ):
+            if (pair := data.pair) is not None:
+                return pair_key(tenant_id, pair.channel, pair.business_address, pair.customer_address)
         case IdentityChanged():
-            return Pair.of(tenant_id, data.channel, data.business_address, data.old)
+            return pair_key(tenant_id, data.channel, data.business_address, data.old)
         case Receipt() | ConsentChanged():
             if data.channel and data.business_address and data.customer_address:
-                return Pair.of(tenant_id, data.channel, data.business_address, data.customer_address)
-        case (
-            ChatFact() | ChatRecorded() | ChatCommandRefused() | TicketFact() | ChatCommand() | ChatReachOut()
-        ):
-            if data.pair is not None:
-                pair = data.pair
-                return Pair.of(tenant_id, pair.channel, pair.business_address, pair.customer_address)
+                return pair_key(tenant_id, data.channel, data.business_address, data.customer_address)
         case _:
             pass
     return None

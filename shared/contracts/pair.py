@@ -8,6 +8,7 @@ from shared.contracts.errors import Rejected
 
 _PARTS = 4
 _PLAIN_NUMBER = re.compile(r"\+[0-9]+").fullmatch
+_CANONICAL_KEY = re.compile(r"[A-Za-z0-9_.~+@-]+:[a-z]+:\+[0-9]+:\+[0-9]+").fullmatch
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_.~+@-]*(?::[A-Za-z0-9_.~+@-]*){3}").fullmatch
 
 
@@ -58,3 +59,10 @@ class Pair:
         if len(parts) != _PARTS or not all(parts):
             raise Rejected("invalid_pair_key", f"a pair key has four non-empty parts, got {key!r}")
         return cls(*parts)
+
+
+def pair_key(tenant_id: str, channel: str, business_address: str, customer_address: str) -> str:
+    """Return ``Pair.of(…).key``, at once where the addresses are canonical already, as most are."""
+    if _CANONICAL_KEY(key := f"{tenant_id}:{channel}:{business_address}:{customer_address}"):
+        return key
+    return Pair.of(tenant_id, channel, business_address, customer_address).key

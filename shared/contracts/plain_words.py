@@ -1,9 +1,11 @@
-"""What is wrong with a payload, in words its publisher understands."""
+"""What is wrong with an event, in words its publisher understands."""
 
 from collections.abc import Sequence
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+
+from shared.contracts.errors import Rejected
 
 _WORDS = {
     "missing": "is missing",
@@ -28,11 +30,22 @@ _WORDS = {
 }
 
 
-def explain(error: ValidationError) -> str:
+def rejection(error: ValidationError) -> Rejected:
     """Name the first field at fault and what is wrong with it. Never repeats the value: it may be private."""
     faults = error.errors(include_url=False, include_input=False)
-    first = f"{_path(faults[0]['loc'])} {_words(faults[0])}"
-    return first if len(faults) == 1 else f"{first} (and {len(faults) - 1} more)"
+    first = faults[0]
+    words = _words(first)
+    path = _path(first["loc"])
+    more = "" if len(faults) == 1 else f" (and {len(faults) - 1} more)"
+    return Rejected(_reason(first, words), f"{path} {words}{more}")
+
+
+def _reason(fault: ErrorDetails, words: str) -> str:
+    if fault["loc"][:1] == ("data",):
+        return "invalid_data"
+    if fault["type"] == "missing":
+        return "missing_attribute"
+    return "naive_time" if words == "must carry a time zone" else "invalid_attribute"
 
 
 def _words(fault: ErrorDetails) -> str:
@@ -42,7 +55,7 @@ def _words(fault: ErrorDetails) -> str:
 
 def _path(location: Sequence[int | str]) -> str:
     """Write ``data.content.text``: the chosen class of a content is no part of what its publisher wrote."""
-    steps = ["data"]
+    steps: list[str] = []
     after_content = False
     for step in location:
         if not after_content:

@@ -1,4 +1,4 @@
-"""JSON as strictly as a contract needs it: nothing that another reader or the database would take otherwise."""
+"""JSON as strictly as a contract needs it: nothing that another reader or the database may take otherwise."""
 
 import json
 from typing import Any, NoReturn
