@@ -25,6 +25,8 @@ from shared.contracts.dead_letters import DeadLetter
 from shared.contracts.event import Model
 
 SERVICES = ("presence", "routing", "tickets", "outbound", "gateway", "desk")
+RETENTION_DAYS = 30
+"""How long records are kept where an installation says nothing else (system.md, 2: R)."""
 DEAD_LETTER = "chatdesk.dead_letter.parked.v1"
 
 
@@ -43,8 +45,9 @@ class Key(Enum):
 class Topic:
     """One topic.
 
-    A compacted topic keeps the last record of each key, any other its records of the retention
-    setting. A versioned one carries versions without gaps for each chat or ticket.
+    ``says`` and ``hears`` name services; other systems may do both. A compacted topic keeps the last
+    record of each key, any other its records for ``retention_days``. A versioned one carries
+    versions without gaps for each chat or ticket.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Topic:
     partitions: int = 12
     compacted: bool = False
     versioned: bool = False
+    retention_days: int = RETENTION_DAYS
 
 
 TOPICS = (
