@@ -1,0 +1,48 @@
+"""Presence, wired: the table of what it hears, and what looks at the leases unasked."""
+
+from faststream.asgi import AsgiFastStream
+from redis.asyncio import BlockingConnectionPool, Redis
+
+from services.presence.decisions import hearing
+from services.presence.handlers import PresenceHandlers
+from services.presence.settings import PresenceSettings
+from services.presence.store.leases import Leases
+from services.presence.store.standings import Standings
+from services.presence.timers import Watch
+from shared.platform.app import build
+from shared.platform.service import Service
+from shared.platform.settings import PlatformSettings
+
+STEPS: dict[str, hearing.Step] = {
+    "chatdesk.agent.signed_in.v1": hearing.signed_in,
+    "chatdesk.agent.heartbeat.v1": hearing.heartbeat,
+    "chatdesk.agent.state_set.v1": hearing.state_set,
+    "chatdesk.agent.signed_out.v1": hearing.signed_out,
+    "chatdesk.agent.changed.v1": hearing.agent_changed,
+    "chatdesk.directory.tenant.v1": hearing.tenant_document,
+    "chatdesk.directory.agent.v1": hearing.agent_document,
+}
+REDIS_SECONDS = 2.0
+"""Shorter than a transaction may last: locks are held while Redis is asked."""
+
+
+def create_app(
+    platform: PlatformSettings | None = None, settings: PresenceSettings | None = None
+) -> AsgiFastStream:
+    """Build the service from its settings."""
+    platform = platform or PlatformSettings()
+    pool = BlockingConnectionPool.from_url(
+        platform.redis_url,
+        max_connections=8,
+        timeout=REDIS_SECONDS,
+        socket_timeout=REDIS_SECONDS,
+        socket_connect_timeout=REDIS_SECONDS,
+        decode_responses=True,
+    )
+    client = Redis.from_pool(pool)
+    standings = Standings(Leases(client, platform.topic_prefix))
+    watch = Watch(standings, settings or PresenceSettings())
+    handlers = PresenceHandlers(standings, STEPS, contact=lambda: watch.contact)
+    app = build(Service("presence", handlers, handles=STEPS.keys()), platform, [watch.sweep, watch.reconcile])
+    app.after_shutdown(client.aclose)
+    return app

@@ -1,0 +1,108 @@
+"""When somebody counts as absent: never because of lag, never because Redis lost its leases."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from services.presence.decisions.word import own_cause, settle
+from services.presence.model import (
+    Agent,
+    Contact,
+    Declared,
+    Facts,
+    Ignored,
+    Life,
+    Noted,
+    Standing,
+    Terms,
+    Verdict,
+)
+
+TOLERANCE = timedelta(seconds=2)
+"""How far behind the reading of signals may be and still count as hearing them when they come."""
+
+
+def listen(contact: Contact, now: datetime, read_up_to: datetime | None) -> Contact:
+    """Note that every signal had been read up to a time; a lag or a pause of ours breaks the contact."""
+    if read_up_to is None or abs(now - read_up_to) > TOLERANCE:
+        return Contact(listened_at=now)
+    unbroken = contact.listened_at is not None and now - contact.listened_at <= TOLERANCE
+    steady_since = contact.steady_since if unbroken else None
+    return Contact(steady_since or now, now, read_up_to)
+
+
+def heard_since(contact: Contact, now: datetime) -> datetime:
+    """Return since when signals have been heard as they came; now, if they are not."""
+    heard = contact.listened_at is not None and now - contact.listened_at <= TOLERANCE
+    return contact.steady_since if heard and contact.steady_since is not None else now
+
+
+def may_judge(agent: Agent, contact: Contact, now: datetime) -> bool:
+    """Say whether signals were heard for long enough to call somebody absent.
+
+    After a lag every session gets a whole lease to be heard again.
+    """
+    return heard_since(contact, now) + timedelta(seconds=agent.lease_seconds) <= now
+
+
+def stand(facts: Facts, contact: Contact, now: datetime) -> Standing:
+    """Tell which of an agent's sessions live, and of which that cannot be told now.
+
+    Neither lag nor a loss of Redis may look like absence: after either, a silent session is doubtful
+    until it had a whole lease to be heard again.
+    """
+    agent, running = facts.agent, facts.leased.running
+    since = max(heard_since(contact, now), now - facts.leased.age)
+    judged = since + timedelta(seconds=agent.lease_seconds)
+    silent = Life.LAPSED if judged <= now else Life.DOUBTFUL
+    sessions = {name: Life.LIVE if running.get(name, False) else silent for name in (*facts.open, *running)}
+    return Standing(agent, sessions | dict.fromkeys(facts.ended, Life.ENDED), judged_from=judged)
+
+
+def lapse(standing: Standing, ended_ago: timedelta | None, terms: Terms, now: datetime) -> Noted | Ignored:
+    """An agent whose last lease ended is lost; nobody is told until the grace after that is over.
+
+    Where it is not known when a lease ended, one might be running from now on.
+    """
+    agent = standing.agent
+    if agent.state == "offline":
+        return Ignored("agent_offline")
+    if agent.is_lost:
+        return Ignored("already_lost")
+    ended = now + timedelta(seconds=agent.lease_seconds) if ended_ago is None else now - ended_ago
+    until = ended + timedelta(seconds=terms.grace_seconds)
+    return Noted(replace(standing, agent=replace(agent, grace_until=until)))
+
+
+def end_grace(standing: Standing, now: datetime) -> Verdict:
+    """A grace that is over ends in offline; it lasts longer while absence cannot be judged."""
+    agent = standing.agent
+    if agent.grace_until is None:
+        return Ignored("not_lost")
+    if Life.LIVE in standing.sessions.values():
+        return Noted(replace(standing, agent=replace(agent, grace_until=None)))
+    if (judged := max(standing.judged_from, agent.grace_until)) > now:
+        return Noted(replace(standing, agent=replace(agent, grace_until=judged)))
+    because = own_cause(agent, "grace", agent.grace_until.isoformat())
+    gone = replace(agent, state="offline", reason=None, grace_until=None)
+    return settle(standing, replace(standing, agent=gone), "lost", because, now)
+
+
+def find(standing: Standing, now: datetime) -> Verdict:
+    """An agent held to be gone, or lost, who has a living session is back."""
+    if Life.LIVE not in standing.sessions.values():
+        return Ignored("agent_offline")
+    arrived = replace(standing, agent=arrived_as(standing.agent, Declared()))
+    because = own_cause(standing.agent, "found", str(standing.agent.version))
+    return settle(standing, arrived, "returned", because, now)
+
+
+def arrived_as(agent: Agent, afresh: Declared) -> Agent:
+    """Who was lost, or gone without signing out, is what they declared; who signed out starts afresh."""
+    if agent.state != "offline" and not agent.is_lost:
+        return agent
+    return as_declared(replace(agent, grace_until=None), agent.declared or afresh)
+
+
+def as_declared(agent: Agent, declared: Declared) -> Agent:
+    """Show an agent as they, or a supervisor, declared them."""
+    return replace(agent, state=declared.state, reason=declared.reason, declared=declared)

@@ -1,0 +1,153 @@
+"""What a signal changes (semantics.md, 2)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from services.presence.decisions.absence import arrived_as, as_declared, lapse
+from services.presence.decisions.word import announcement, changed, hear_echo, settle
+from services.presence.model import (
+    Agent,
+    AgentKey,
+    Beat,
+    Change,
+    ChangeCause,
+    Declare,
+    Declared,
+    Ignored,
+    Life,
+    Signal,
+    SignIn,
+    SignOut,
+    Standing,
+    Terms,
+    Verdict,
+)
+from shared.contracts.event import Event, Model
+
+SHORTEST_LEASE, LONGEST_LEASE = 10, 300
+"""Seconds a signal may ask for. A tenant whose own lease lies outside moves the bound that far."""
+
+
+def lease_of(wish: int | None, terms: Terms) -> int:
+    """A session gets the lease it asks for within bounds, else its tenant's. Seconds."""
+    if wish is None:
+        return terms.lease_seconds
+    shortest, longest = min(SHORTEST_LEASE, terms.lease_seconds), max(LONGEST_LEASE, terms.lease_seconds)
+    return min(max(wish, shortest), longest)
+
+
+def only_beats(signals: Iterable[Signal]) -> bool:
+    """Heartbeats alone may be settled by their leases; anything else asks for the agent's row."""
+    return all(isinstance(signal.act, Beat) for signal in signals)
+
+
+def beats(signals: Iterable[Signal], terms: Terms) -> list[tuple[AgentKey, str, int]]:
+    """Return the leases that heartbeats ask for: agent, session, seconds."""
+    return [
+        (signal.key, signal.act.session_id, lease_of(signal.act.lease_seconds, terms))
+        for signal in signals
+        if isinstance(signal.act, Beat)
+    ]
+
+
+def sessions_named(signals: Iterable[Signal]) -> set[str]:
+    """Return the sessions that signals are about: of these it matters whether they were signed out."""
+    return {signal.act.session_id for signal in signals if signal.act.session_id is not None}
+
+
+def may_signal(agent: Agent, *, retired: bool) -> bool:
+    """Anybody in the directory may, but who is retired only until they are gone."""
+    return not retired or agent.state != "offline"
+
+
+def fold(
+    before: Standing, signals: Sequence[Signal], echoes: Sequence[int], terms: Terms, now: datetime
+) -> Change:
+    """Hear an agent's signals in order. A stale state that came last on our topic is made good."""
+    agent, stale = hear_echo(before.agent, echoes)
+    standing = replace(before, agent=agent)
+    events: tuple[Event[Model], ...] = ()
+    for signal in signals:
+        step = changed(standing, hear(standing, signal, terms, now))
+        standing, events = step.after, events + step.events
+    if stale and not events:
+        events = (announcement(standing.agent),)
+    return Change(before, standing, events)
+
+
+def hear(standing: Standing, signal: Signal, terms: Terms, now: datetime) -> Verdict:
+    """Decide what one signal changes (semantics.md, 2)."""
+    match signal.act:
+        case SignIn() as act:
+            attending = _attend(standing, act.session_id, lease_of(act.lease_seconds, terms), act.declared)
+            cause: ChangeCause = "signed_in"
+        case Beat() as act:
+            attending = _attend(standing, act.session_id, lease_of(act.lease_seconds, terms), Declared())
+            cause = "returned"
+        case Declare() as act:
+            attending = _declare(standing, act, terms)
+            cause = "state_set"
+        case SignOut() as act:
+            attending = _leave(standing, act, terms, now)
+            cause = "signed_out"
+        case unknown:
+            assert_never(unknown)
+    if isinstance(attending, Ignored):
+        return attending
+    return settle(standing, attending, cause, signal.because, now)
+
+
+def _attend(standing: Standing, session_id: str, lease_seconds: int, afresh: Declared) -> Standing | Ignored:
+    """Give a session its lease, unless it was signed out: a late heartbeat revives nothing."""
+    if standing.sessions.get(session_id) is Life.ENDED:
+        return Ignored("session_ended")
+    agent = standing.agent
+    known = agent.lease_seconds if agent.state != "offline" else 0
+    return replace(
+        standing,
+        agent=replace(arrived_as(agent, afresh), lease_seconds=max(known, lease_seconds)),
+        sessions={**standing.sessions, session_id: Life.LIVE},
+        renewals={**standing.renewals, session_id: lease_seconds},
+    )
+
+
+def _declare(standing: Standing, act: Declare, terms: Terms) -> Standing | Ignored:
+    """Declare a state of somebody who is there; speaking from their own session they are."""
+    attending: Standing | Ignored = standing
+    if act.session_id is not None:
+        attending = _attend(standing, act.session_id, lease_of(None, terms), Declared())
+    if isinstance(attending, Ignored):
+        return attending
+    agent = attending.agent
+    if agent.state == "offline":
+        return Ignored("agent_offline")
+    return replace(attending, agent=as_declared(agent, _spoken(agent.declared or Declared(), act)))
+
+
+def _spoken(current: Declared, act: Declare) -> Declared:
+    """A named state brings its own reason or none; a reason alone replaces the one before."""
+    return Declared(
+        state=act.state or current.state,
+        reason=act.reason if act.state is not None else act.reason or current.reason,
+        draining=current.draining if act.draining is None else act.draining,
+    )
+
+
+def _leave(standing: Standing, act: SignOut, terms: Terms, now: datetime) -> Standing:
+    """End sessions for good. Who has no other is offline at once; where others may live unseen, lost."""
+    names = (act.session_id,) if act.session_id is not None else tuple(standing.sessions)
+    left = replace(
+        standing,
+        sessions={**standing.sessions, **dict.fromkeys(names, Life.ENDED)},
+        renewals={name: lease for name, lease in standing.renewals.items() if name not in names},
+    )
+    others = set(left.sessions.values())
+    if standing.agent.state == "offline" or Life.LIVE in others:
+        return left
+    if Life.DOUBTFUL in others:
+        lost = lapse(left, None, terms, now)
+        return left if isinstance(lost, Ignored) else lost.standing
+    gone = replace(standing.agent, state="offline", reason=act.reason, declared=None, grace_until=None)
+    return replace(left, agent=gone)

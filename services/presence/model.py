@@ -1,0 +1,237 @@
+"""The nouns of presence: an agent, their sessions, what a signal asks, what was decided."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Literal, TypeAlias
+
+from shared.contracts.agents import AgentState
+from shared.contracts.event import Cause, Event, Model
+
+DeclaredState: TypeAlias = Literal["online", "away"]
+ALWAYS = datetime.min.replace(tzinfo=UTC)
+ChangeCause: TypeAlias = Literal["signed_in", "returned", "state_set", "signed_out", "lost"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AgentKey:
+    """One agent of one tenant."""
+
+    tenant_id: str
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a tenant's document says about presence, in seconds."""
+
+    lease_seconds: int = 60
+    grace_seconds: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What an agent said of themselves, or a supervisor of them. It lasts until they sign out."""
+
+    state: DeclaredState = "online"
+    reason: str | None = None
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """What we hold of an agent. Version 0 means that nothing was ever said about them."""
+
+    key: AgentKey
+    state: AgentState = "offline"
+    reason: str | None = None
+    declared: Declared | None = None
+    """None for whoever signed out: the next session starts afresh."""
+    grace_until: datetime | None = None
+    """Set while the agent is lost: no session has a lease, and offline is not said yet."""
+    lease_seconds: int = 60
+    """The longest lease that was granted when a session came in."""
+    version: int = 0
+    echoed_version: int = 0
+    """The greatest version read back from our own topic."""
+    cause: ChangeCause | None = None
+    since: datetime | None = None
+    changed_at: datetime | None = None
+    because: Cause | None = None
+    """With ``changed_at``, all it takes to say the current state again as the very same event."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether a grace is running."""
+        return self.grace_until is not None
+
+    @property
+    def draining(self) -> bool:
+        """Whether the agent finishes their work and takes no more."""
+        return self.declared is not None and self.declared.draining
+
+
+class Life(Enum):
+    """What is known of one session."""
+
+    LIVE = "it has an unexpired lease"
+    LAPSED = "its lease ran out, and it may return"
+    DOUBTFUL = "it has no lease, but absence cannot be judged now"
+    ENDED = "it was signed out, for good"
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """What Redis knows of one agent's sessions."""
+
+    age: timedelta
+    """How long leases have been held there without having been lost."""
+    running: Mapping[str, bool] = field(default_factory=dict)
+    """Of each session with a lease: whether it still runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What PostgreSQL and Redis hold of an agent, read under the agent's lock."""
+
+    agent: Agent
+    leased: Leased
+    open: AbstractSet[str] = frozenset()
+    ended: AbstractSet[str] = frozenset()
+    """Of the sessions that matter now, those that were signed out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An agent with their sessions, as far as they can be judged."""
+
+    agent: Agent
+    sessions: Mapping[str, Life] = field(default_factory=dict)
+    renewals: Mapping[str, int] = field(default_factory=dict)
+    """Leases to grant, in seconds, by session."""
+    judged_from: datetime = ALWAYS
+    """When absence may be judged: not before everybody had a lease's time to be heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A session opens. What it declares counts only if the agent had signed out before."""
+
+    session_id: str
+    declared: Declared = Declared()
+    lease_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A session lives."""
+
+    session_id: str
+    lease_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declare:
+    """A state is declared; None leaves as it is.
+
+    ``session_id`` is the agent's own session, and a sign that it lives.
+    """
+
+    session_id: str | None = None
+    state: DeclaredState | None = None
+    reason: str | None = None
+    draining: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignOut:
+    """A session ends for good; without ``session_id`` all that are open."""
+
+    session_id: str | None = None
+    reason: str | None = None
+
+
+Act: TypeAlias = SignIn | Beat | Declare | SignOut
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One thing said about an agent, and the event that said it."""
+
+    key: AgentKey
+    act: Act
+    because: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRevised:
+    """A tenant's document."""
+
+    tenant_id: str
+    revision: int
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRevised:
+    """An agent's document: they are in the directory, if only until they are gone."""
+
+    key: AgentKey
+    revision: int
+    retired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """A state of an agent that we read back from our own topic."""
+
+    key: AgentKey
+    version: int
+
+
+Heard: TypeAlias = Signal | TenantRevised | AgentRevised | Echo
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """The agent's state changed: people are told."""
+
+    standing: Standing
+    event: Event[Model]
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something changed that nobody needs to hear."""
+
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Nothing follows."""
+
+    why: Literal["session_ended", "agent_offline", "not_lost", "already_lost"]
+
+
+Verdict: TypeAlias = Announced | Noted | Ignored
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An agent before and after what was heard, with the events on the way."""
+
+    before: Standing
+    after: Standing
+    events: tuple[Event[Model], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Since when signals have been read as they came, and when that was last looked at."""
+
+    steady_since: datetime | None = None
+    listened_at: datetime | None = None
+    read_up_to: datetime | None = None

@@ -1,0 +1,1 @@
+"""Agents in PostgreSQL and leases in Redis, locked, read and saved together."""

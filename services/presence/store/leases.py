@@ -1,0 +1,248 @@
+"""Leases in Redis: which sessions live, by Redis' own clock, one script call per batch and tenant.
+
+For each tenant three kinds of key share a hash tag, so that a cluster keeps them in one place:
+
+- ``…:since``: since when leases have been held here without having been lost; milliseconds. When it is
+  missing, Redis is fresh or was flushed, and nobody's absence can be judged for a while.
+- ``…:sessions:<agent>``: a sorted set of the agent's sessions by the end of their lease.
+- ``…:leases``: a sorted set of the agents by the end of their longest lease.
+
+A session is in its set only from when it was admitted under the agent's lock until it is dropped or the
+agent is claimed as lost under the same lock. So a heartbeat that finds its session there changes
+nothing else, and one that does not asks for the agent's row.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import groupby
+from json import dumps
+from typing import Any
+from urllib.parse import quote
+
+from redis import exceptions
+from redis.asyncio import Redis
+
+from services.presence.model import AgentKey, Leased
+from shared.platform.faults import Retryable
+
+_NOW = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local since = tonumber(redis.call('GET', KEYS[1]))
+if not since then
+  since = now
+  redis.call('SET', KEYS[1], now)
+end
+"""
+
+_SETTLE = """
+local function settle(sessions, agent)
+  local longest = redis.call('ZREVRANGE', sessions, 0, 0, 'WITHSCORES')
+  if longest[1] then
+    redis.call('ZADD', KEYS[2], longest[2], agent)
+    redis.call('PEXPIREAT', sessions, longest[2] + 3600000)
+  else
+    redis.call('ZREM', KEYS[2], agent)
+  end
+end
+"""
+"""An hour after its last lease a set of sessions goes by itself; by then the agent was long claimed."""
+
+_RENEW = (
+    _NOW
+    + _SETTLE
+    + """
+local missing, touched = {}, {}
+for i = 1, #ARGV, 4 do
+  local place, sessions = ARGV[i], KEYS[2 + ARGV[i]]
+  if redis.call('ZSCORE', sessions, ARGV[i + 2]) then
+    redis.call('ZADD', sessions, now + ARGV[i + 3], ARGV[i + 2])
+    touched[place] = ARGV[i + 1]
+  else
+    missing[#missing + 1] = tonumber(place)
+  end
+end
+for place, agent in pairs(touched) do settle(KEYS[2 + place], agent) end
+return missing
+"""
+)
+
+_LOOK = (
+    _NOW
+    + """
+local found = {now - since}
+for i = 3, #KEYS do
+  local ends = redis.call('ZRANGE', KEYS[i], 0, -1, 'WITHSCORES')
+  for j = 2, #ends, 2 do ends[j] = tonumber(ends[j]) > now and 1 or 0 end
+  found[#found + 1] = ends
+end
+return found
+"""
+)
+
+_WRITE = (
+    _NOW
+    + _SETTLE
+    + """
+for i, entry in ipairs(cjson.decode(ARGV[1])) do
+  local sessions = KEYS[2 + i]
+  if entry.forget then redis.call('DEL', sessions) end
+  for _, name in ipairs(entry.drop) do redis.call('ZREM', sessions, name) end
+  for _, lease in ipairs(entry.grant) do redis.call('ZADD', sessions, now + lease[2], lease[1]) end
+  settle(sessions, entry.agent)
+end
+"""
+)
+
+_LAPSED = (
+    _NOW
+    + """
+return redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[1], 'LIMIT', 0, ARGV[2])
+"""
+)
+
+_CLAIM = (
+    _NOW
+    + """
+local claims = {}
+for i = 2, #ARGV, 2 do
+  local sessions, agent, lease = KEYS[2 + i / 2], ARGV[i], tonumber(ARGV[i + 1])
+  local longest = redis.call('ZREVRANGE', sessions, 0, 0, 'WITHSCORES')
+  local ended = tonumber(longest[2])
+  if now - since < lease or (ended and ended + ARGV[1] > now) then
+    claims[i / 2] = -2
+  else
+    redis.call('DEL', sessions)
+    redis.call('ZREM', KEYS[2], agent)
+    claims[i / 2] = ended and now - ended or -1
+  end
+end
+return claims
+"""
+)
+_ALIVE, _ABSENT = -2, -1
+
+_HEALING = (
+    exceptions.ReadOnlyError,
+    exceptions.ClusterDownError,
+    exceptions.MasterDownError,
+    exceptions.TryAgainError,
+    exceptions.OutOfMemoryError,
+)
+"""Answers of a Redis that is failing over or full: the same call may succeed later."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseChange:
+    """What becomes of one agent's leases. ``forget`` drops all of them first; grants are seconds."""
+
+    key: AgentKey
+    grant: Mapping[str, int] = field(default_factory=dict)
+    drop: Sequence[str] = ()
+    forget: bool = False
+
+
+class Leases:
+    """The sessions that live. Keys of several tenants are never used in one call."""
+
+    def __init__(self, client: Redis, prefix: str) -> None:
+        self._prefix = prefix
+        self._renew = client.register_script(_RENEW)
+        self._look = client.register_script(_LOOK)
+        self._write = client.register_script(_WRITE)
+        self._lapsed = client.register_script(_LAPSED)
+        self._claim = client.register_script(_CLAIM)
+
+    async def renew(self, beats: Iterable[tuple[AgentKey, str, int]]) -> set[AgentKey]:
+        """Renew the leases of sessions, in seconds; returns the agents with a session that has none.
+
+        Such a session is left alone: only the agent's row knows whether it may come in.
+        """
+        unsettled: set[AgentKey] = set()
+        for tenant_id, group in groupby(sorted(beats), key=lambda beat: beat[0].tenant_id):
+            own = list(group)
+            agents = sorted({key for key, _, _ in own})
+            places = {key: place for place, key in enumerate(agents, 1)}
+            arguments: list[str | int] = []
+            for key, session_id, seconds in own:
+                arguments += (places[key], key.agent_id, session_id, seconds * 1000)
+            async with _failover_heals():
+                missing = await self._renew(self._keys(tenant_id, agents), arguments)
+            unsettled.update(agents[place - 1] for place in missing)
+        return unsettled
+
+    async def look(self, keys: Iterable[AgentKey]) -> dict[AgentKey, Leased]:
+        """Return what is known of these agents' sessions."""
+        found: dict[AgentKey, Leased] = {}
+        for tenant_id, agents in _by_tenant(keys):
+            async with _failover_heals():
+                age, *sets = await self._look(self._keys(tenant_id, agents))
+            for key, ends in zip(agents, sets, strict=True):
+                running = {name: bool(runs) for name, runs in zip(ends[::2], ends[1::2], strict=True)}
+                found[key] = Leased(timedelta(milliseconds=age), running)
+        return found
+
+    async def write(self, changes: Iterable[LeaseChange]) -> None:
+        """Grant, drop and forget leases; the agents' locks are held."""
+        by_key = {change.key: change for change in changes}
+        for tenant_id, agents in _by_tenant(by_key):
+            entries = [
+                {
+                    "agent": key.agent_id,
+                    "forget": by_key[key].forget,
+                    "drop": list(by_key[key].drop),
+                    "grant": [[name, seconds * 1000] for name, seconds in by_key[key].grant.items()],
+                }
+                for key in agents
+            ]
+            async with _failover_heals():
+                await self._write(self._keys(tenant_id, agents), [dumps(entries)])
+
+    async def lapsed(self, tenant_id: str, margin: timedelta, limit: int) -> list[AgentKey]:
+        """List agents whose last lease ended at least ``margin`` ago; nothing is changed."""
+        async with _failover_heals():
+            names = await self._lapsed(self._keys(tenant_id, ()), [_milliseconds(margin), limit])
+        return [AgentKey(tenant_id, name) for name in names]
+
+    async def claim(
+        self, lease_seconds: Mapping[AgentKey, int], margin: timedelta
+    ) -> dict[AgentKey, timedelta | None]:
+        """Drop the sessions of agents who are absent, and return how long ago their last lease ended.
+
+        None where there was no record of any. Who has a lease, or had one ``margin`` ago, is not
+        claimed, nor is anybody before leases were held for as long as the agent's own lease.
+        """
+        claimed: dict[AgentKey, timedelta | None] = {}
+        for tenant_id, agents in _by_tenant(lease_seconds):
+            arguments: list[str | int] = [_milliseconds(margin)]
+            for key in agents:
+                arguments += (key.agent_id, lease_seconds[key] * 1000)
+            async with _failover_heals():
+                answers = await self._claim(self._keys(tenant_id, agents), arguments)
+            for key, answer in zip(agents, answers, strict=True):
+                if answer != _ALIVE:
+                    claimed[key] = None if answer == _ABSENT else timedelta(milliseconds=answer)
+        return claimed
+
+    def _keys(self, tenant_id: str, agents: Iterable[AgentKey]) -> list[str]:
+        place = f"{self._prefix}presence:{{{quote(tenant_id, safe='')}}}"
+        return [f"{place}:since", f"{place}:leases", *(f"{place}:sessions:{key.agent_id}" for key in agents)]
+
+
+def _by_tenant(keys: Iterable[AgentKey]) -> list[tuple[str, list[AgentKey]]]:
+    grouped = groupby(sorted(keys), key=lambda key: key.tenant_id)
+    return [(tenant_id, list(group)) for tenant_id, group in grouped]
+
+
+def _milliseconds(span: timedelta) -> int:
+    return span // timedelta(milliseconds=1)
+
+
+@asynccontextmanager
+async def _failover_heals() -> AsyncIterator[Any]:
+    try:
+        yield
+    except _HEALING as error:
+        raise Retryable(str(error)) from error

@@ -1,0 +1,115 @@
+"""Looks at the leases without being asked: who is absent, and do Redis and PostgreSQL agree."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.presence.decisions.absence import find, lapse, listen, may_judge, stand
+from services.presence.decisions.outcome import outcome_of
+from services.presence.decisions.word import changed
+from services.presence.model import AgentKey, Change, Contact, Standing
+from services.presence.settings import PresenceSettings
+from services.presence.store import agents, directory, sessions
+from services.presence.store.standings import Standings
+from shared.platform.running import Running
+
+SLICE = 500
+"""Agents per transaction."""
+FIRST = AgentKey("", "")
+
+
+class Watch:
+    """Keeps contact with the signals, and declares lost whoever has no lease left."""
+
+    def __init__(self, standings: Standings, settings: PresenceSettings) -> None:
+        self.contact = Contact()
+        self._standings = standings
+        self._settings = settings
+
+    async def sweep(self, running: Running) -> None:
+        """Look for leases that ended, again and again."""
+        while not running.stopping.is_set():
+            await self.sweep_once(running)
+            await running.wait(self._settings.sweep_seconds)
+
+    async def sweep_once(self, running: Running) -> None:
+        """Listen how far signals were read, and declare lost whose lease ended before that."""
+        read_up_to = await running.read_up_to()
+        now = running.clock.now()
+        self.contact = listen(self.contact, now, read_up_to)
+        if self.contact.steady_since is None:
+            return
+        async with running.transaction() as tx:
+            tenant_ids = await directory.tenants(tx)
+        for tenant_id in tenant_ids:
+            lapsed = await self._standings.leases.lapsed(tenant_id, self._unread(now), SLICE)
+            if lapsed:
+                await self._declare_lost(running, lapsed)
+
+    async def reconcile(self, running: Running) -> None:
+        """Compare Redis and PostgreSQL, again and again, a page of agents at a time."""
+        after = FIRST
+        while not running.stopping.is_set():
+            after = await self.reconcile_page(running, after)
+            if after == FIRST:
+                await self._forget_ended_sessions(running)
+                await running.wait(self._settings.reconcile_seconds)
+
+    async def reconcile_page(self, running: Running, after: AgentKey) -> AgentKey:
+        """Compare one page; returns where the next begins.
+
+        They part when a process ends between Redis and the commit, or when Redis loses what it held.
+        """
+        async with running.transaction() as tx:
+            page = await agents.page(tx, after, SLICE)
+        leased = await self._standings.leases.look([row.key for row in page])
+        living = {key for key, one in leased.items() if any(one.running.values())}
+        silent = [row.key for row in page if row.is_expected and row.key not in living]
+        if silent and self.contact.steady_since is not None:
+            await self._declare_lost(running, silent)
+        found = [row.key for row in page if not row.is_expected and row.key in living]
+        if found:
+            await self._bring_back(running, found)
+        return page[-1].key if len(page) == SLICE else FIRST
+
+    async def _declare_lost(self, running: Running, keys: Collection[AgentKey]) -> None:
+        """Claim who is absent, checked again under their locks; a heartbeat from now on finds no lease."""
+        now = running.clock.now()
+        async with running.transaction() as tx:
+            locked = await agents.lock(tx, keys, wait=False)
+            judged = {key: agent for key, agent in locked.items() if may_judge(agent, self.contact, now)}
+            terms = await directory.terms_of(tx, {key.tenant_id for key in judged})
+            waits = {key: agent.lease_seconds for key, agent in judged.items()}
+            claimed = await self._standings.leases.claim(waits, self._unread(now))
+            standings = {key: Standing(judged[key]) for key in claimed}
+            changes = [
+                changed(standings[key], lapse(standings[key], ended_ago, terms[key.tenant_id], now))
+                for key, ended_ago in claimed.items()
+            ]
+            await self._save(running, tx, changes, now)
+        running.wake()
+
+    async def _bring_back(self, running: Running, keys: Collection[AgentKey]) -> None:
+        now = running.clock.now()
+        async with running.transaction() as tx:
+            locked = await agents.lock(tx, keys, wait=False)
+            facts = await self._standings.read(tx, locked, {})
+            standings = [stand(one, self.contact, now) for one in facts.values()]
+            changes = [changed(standing, find(standing, now)) for standing in standings]
+            await self._save(running, tx, changes, now)
+        running.wake()
+
+    async def _save(
+        self, running: Running, tx: AsyncConnection, changes: Collection[Change], now: datetime
+    ) -> None:
+        await self._standings.save(tx, list(changes), now)
+        await running.save(tx, outcome_of(changes))
+
+    async def _forget_ended_sessions(self, running: Running) -> None:
+        async with running.transaction() as tx:
+            await sessions.forget_ended_sessions(tx, running.clock.now(), SLICE)
+
+    def _unread(self, now: datetime) -> timedelta:
+        """Return how far back signals may be unread: a lease that ended since may have been renewed."""
+        return max(now - (self.contact.read_up_to or now), timedelta())
