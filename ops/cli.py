@@ -1,28 +1,53 @@
 """The operators' command line, `chatdesk`."""
 
+from importlib import import_module
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
-from ops import serving, topics
-from ops.stack import cli as stack
-
-_SUB_COMMANDS = {
-    "stack": stack.app,
-    "topics": topics.app,
+# Each command, and where it is: a Typer app with commands of its own, or one function. A module is imported
+# when its command is asked for, so that a quick one does not wait for what the others stand on.
+COMMANDS = {
+    "stack": "ops.stack.cli:app",
+    "topics": "ops.topics:app",
+    "tail": "ops.topics:tail",
+    "migrate": "ops.serving:migrate",
+    "run": "ops.serving:run",
 }
-_COMMANDS = (serving.migrate, serving.run, topics.tail)
 
 
-def main() -> None:
-    """Run the command line; the entry point of the package."""
+class _Menu(TyperGroup):
+    # The context and command types are private to Typer.
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the menu is the same everywhere
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - as above
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        found = getattr(import_module(module), name)
+        if not isinstance(found, typer.Typer):
+            function, found = found, typer.Typer(add_completion=False)
+            found.command(cmd_name)(function)
+        command = typer.main.get_command(found)
+        command.name = cmd_name
+        return command
+
+
+def menu() -> typer.Typer:
+    """Return the whole command line."""
     app = typer.Typer(
+        cls=_Menu,
         help="Chat Desk: run, feed and look into the desk.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    # With no command of its own Typer would take a lone sub-app for the whole program.
+    # Without this Typer finds nothing to run: its own list of commands is empty.
     app.callback()(lambda: None)
-    for command in _COMMANDS:
-        app.command()(command)
-    for name, sub_app in _SUB_COMMANDS.items():
-        app.add_typer(sub_app, name=name)
-    app()
+    return app
+
+
+def main() -> None:
+    """Run the command line; the entry point of the package."""
+    menu()()

@@ -15,7 +15,7 @@ from ops.stack.resolve import ensure_up, project_stack
 
 _Result = TypeVar("_Result")
 
-app = typer.Typer(help="The local Kafka, PostgreSQL and Redis.", no_args_is_help=True)
+app = typer.Typer(help="The local Kafka, PostgreSQL and Redis.", no_args_is_help=True, add_completion=False)
 
 
 def _aside(line: str) -> None:
