@@ -1,0 +1,151 @@
+"""Replies, closes and assignments by hand, and every way they are refused."""
+
+from typing import Any
+
+import pytest
+
+from services.routing.app import STEPS
+from services.routing.decisions.floor import SERVE_QUEUE, Changes
+from services.routing.decisions.fold import fold
+from services.routing.model import Agent, Chat, Facts, State
+from shared.contracts.actors import Actor
+from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatReply
+from shared.contracts.content import Text
+from shared.contracts.event import Model
+from tests.desk_events import NOON, received
+from tests.routing.builders import (
+    a_calendar,
+    a_chat,
+    a_department,
+    a_diverted_chat,
+    an_agent,
+    an_assigned_chat,
+    facts,
+)
+
+ANN, BOB = Actor(role="agent", id="ann"), Actor(role="agent", id="bob")
+SUE = Actor(role="supervisor", id="sue")
+HELD = an_assigned_chat("ann")
+
+
+def a_reply(by: Actor = ANN, chat: Chat = HELD, **fields: Any) -> ChatReply:
+    return ChatReply(
+        **{"by": by, "chat_id": chat.chat_id, "request_id": "r1", "content": Text(text="hi"), **fields}
+    )
+
+
+def after(known: Facts, command: Model) -> Changes:
+    return fold(known, [received(command)], STEPS, NOON)
+
+
+def refusal(changes: Changes) -> str | None:
+    (event,) = changes.outcome.outgoing
+    return getattr(event.data, "reason", None) if event.type.endswith("command_refused.v1") else None
+
+
+def here(chat: Chat = HELD, *agents: Agent) -> Facts:
+    return facts(chats=(chat,), agents=agents or (an_agent(load=1),))
+
+
+def test_the_agent_who_holds_the_chat_writes_to_its_customer() -> None:
+    changes = after(here(), a_reply())
+    assert [event.type for event in changes.outcome.outgoing] == [
+        "chatdesk.chat.message_added.v1",
+        "chatdesk.message.send.v1",
+    ]
+    assert changes.chats[0].last_word == "business"
+
+
+@pytest.mark.parametrize(
+    ("known", "command", "reason"),
+    [
+        (facts(), a_reply(), "unknown_chat"),
+        (here(an_assigned_chat(state=State.CLOSED)), a_reply(), "chat_not_live"),
+        (here(a_diverted_chat()), a_reply(chat=a_diverted_chat()), "chat_not_live"),
+        (here(), a_reply(BOB), "not_your_chat"),
+        (here(), a_reply(SUE), "not_your_chat"),
+        (here(a_chat()), a_reply(chat=a_chat()), "not_your_chat"),
+        (here(), a_reply(Actor(role="customer")), "role_not_allowed"),
+        (here(), a_reply(expected_assignment_version=7), "stale_assignment"),
+    ],
+)
+def test_everybody_else_s_reply_is_refused_with_its_reason(
+    known: Facts, command: ChatReply, reason: str
+) -> None:
+    assert refusal(after(known, command)) == reason
+
+
+def test_a_supervisor_who_holds_the_chat_as_an_agent_may_write() -> None:
+    chat = an_assigned_chat("sue")
+    assert refusal_free(after(here(chat, an_agent("sue", load=1)), a_reply(SUE, chat)))
+
+
+def refusal_free(changes: Changes) -> bool:
+    return not any(event.type.endswith("command_refused.v1") for event in changes.outcome.outgoing)
+
+
+def test_closing_frees_the_slot_for_those_who_wait() -> None:
+    changes = after(here(), ChatClose(by=ANN, chat_id=HELD.chat_id))
+    assert changes.chats[0].state is State.CLOSED
+    assert changes.agents[0].load == 0
+    assert [due.kind for due in changes.outcome.schedule] == [SERVE_QUEUE]
+
+
+@pytest.mark.parametrize(
+    ("by", "reason"), [(BOB, "not_your_chat"), (Actor(role="customer"), "role_not_allowed"), (SUE, None)]
+)
+def test_who_may_close(by: Actor, reason: str | None) -> None:
+    assert refusal(after(here(), ChatClose(by=by, chat_id=HELD.chat_id))) == reason
+
+
+def an_assign(**fields: Any) -> ChatAssign:
+    return ChatAssign(**{"by": SUE, "chat_id": HELD.chat_id, "agent_id": "bob", **fields})
+
+
+def test_a_supervisor_s_assignment_moves_chat_and_load() -> None:
+    changes = after(here(HELD, an_agent(load=1), an_agent("bob")), an_assign())
+    assert changes.chats[0].agent_id == "bob"
+    assert {agent.agent_id: agent.load for agent in changes.agents} == {"ann": 0, "bob": 1}
+
+
+@pytest.mark.parametrize(
+    ("bob", "command", "reason"),
+    [
+        (an_agent("cid"), an_assign(), "unknown_agent"),
+        (an_agent("bob", state="away"), an_assign(), "agent_away"),
+        (an_agent("bob", state="offline"), an_assign(), "agent_offline"),
+        (an_agent("bob", draining=True), an_assign(), "agent_away"),
+        (an_agent("bob", load=3), an_assign(), "agent_full"),
+        (an_agent("bob", departments=frozenset()), an_assign(department_id="sales"), "not_a_member"),
+        (an_agent("bob"), an_assign(department_id="nowhere"), "unknown_department"),
+        (an_agent("bob"), an_assign(by=ANN), "role_not_allowed"),
+        (an_agent("bob"), an_assign(expected_assignment_version=0), "stale_assignment"),
+        (an_agent("bob", load=3), an_assign(agent_id=None, department_id="sales"), "all_full"),
+        (an_agent("bob", state="away"), an_assign(agent_id=None, department_id="sales"), "nobody_online"),
+    ],
+)
+def test_an_assignment_is_refused_with_its_reason(bob: Agent, command: ChatAssign, reason: str) -> None:
+    ann = an_agent(load=1, departments=frozenset({"elsewhere"}))
+    assert refusal(after(here(HELD, ann, bob), command)) == reason
+
+
+def test_a_closed_department_takes_no_chat() -> None:
+    known = facts(
+        chats=(HELD,),
+        agents=(an_agent(load=1), an_agent("bob")),
+        departments=(a_department(calendar_id="hours"),),
+        calendars={"hours": a_calendar("13:00", "17:00")},
+    )
+    command = an_assign(agent_id=None, department_id="sales")
+    assert refusal(after(known, command)) == "department_closed"
+
+
+def test_a_refusal_says_who_is_available_now() -> None:
+    changes = after(here(HELD, an_agent(load=1), an_agent("bob")), a_reply(BOB))
+    assert changes.outcome.outgoing[0].data.available.agents == ("ann", "bob")  # type: ignore[attr-defined]
+
+
+def test_any_agent_regardless_of_department_keeps_the_chat_s_department() -> None:
+    bob = an_agent("bob", departments=frozenset({"elsewhere"}))
+    changes = after(here(HELD, an_agent(load=1), bob), an_assign())
+    assert (changes.chats[0].agent_id, changes.chats[0].department_id) == ("bob", "sales")
