@@ -1,0 +1,1 @@
+"""The rules of outbound, each pure: facts and the time in, a value out."""

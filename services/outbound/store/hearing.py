@@ -1,0 +1,41 @@
+"""How complete our reading of the inbound log is."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_BEGIN = text(
+    "insert into inbound_beginnings (partition, first_offset, received_at) "
+    "select * from unnest(cast(:partitions as int[]), cast(:offsets as bigint[]),"
+    " cast(:times as timestamptz[])) on conflict do nothing"
+)
+_COMPLETE_SINCE = text("select max(received_at) from inbound_beginnings where first_offset > 0")
+
+
+class Hearing:
+    """Statements on ``inbound_beginnings``."""
+
+    async def begin(self, tx: AsyncConnection, firsts: Mapping[int, tuple[int, datetime]]) -> None:
+        """Note where the reading of each partition began: offset, and when that message was received."""
+        if not firsts:
+            return
+        partitions = sorted(firsts)
+        await tx.execute(
+            _BEGIN,
+            {
+                "partitions": partitions,
+                "offsets": [firsts[one][0] for one in partitions],
+                "times": [firsts[one][1] for one in partitions],
+            },
+        )
+
+    async def complete_since(self, tx: AsyncConnection) -> datetime | None:
+        """Return the time since which no inbound message is missing; None: none ever was.
+
+        A partition read from its first offset misses nothing. One that began later had been cut off by
+        retention: what was received before its first record is unknown.
+        """
+        since: datetime | None = (await tx.execute(_COMPLETE_SINCE)).scalar_one()
+        return since
