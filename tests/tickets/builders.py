@@ -55,7 +55,7 @@ def an_event(
     pair: str | None = None,
 ) -> Event[Any]:
     """Wrap data as read from its topic; without an id it is an event nobody saw before."""
-    named = catalogue.pair_of(tenant, data)
+    named = catalogue.pair_key_of(tenant, data)
     return Event(
         id=event_id or f"event-{next(_count)}",
         source="test",
@@ -64,7 +64,7 @@ def an_event(
         time=time,
         tenant_id=tenant,
         data=data,
-        pair_key=pair or (named.key if named else None),
+        pair_key=pair or named,
     )
 
 
