@@ -55,9 +55,12 @@ class Pair:
     @classmethod
     def parse(cls, key: str) -> "Pair":
         """Read a key back. Raises Rejected when it is none."""
-        parts = [unquote(part) for part in key.split(":")]
-        if len(parts) != _PARTS or not all(parts):
-            raise Rejected("invalid_pair_key", f"a pair key has four non-empty parts, got {key!r}")
+        try:
+            parts = [unquote(part, errors="strict") for part in key.split(":")]
+        except UnicodeDecodeError:
+            parts = []
+        if len(parts) != _PARTS or not all(parts) or any("\x00" in part for part in parts):
+            raise Rejected("invalid_pair_key", "a pair key has four non-empty, percent-encoded parts")
         return cls(*parts)
 
 

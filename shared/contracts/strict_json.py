@@ -22,7 +22,7 @@ def parse(value: bytes) -> Any:
     except RecursionError as error:
         raise Rejected("broken_json", "the document nests too deeply") from error
     except ValueError as error:
-        raise Rejected("broken_json", str(error)) from error
+        raise Rejected("broken_json", "a number has too many digits") from error
     if "\\u" in text:
         _require_storable(document)
     return document
@@ -33,12 +33,12 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!a} appears twice")
+        raise Rejected("broken_json", f"the key {twice!a} appears twice")
     return found
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number in JSON")
+    raise Rejected("broken_json", f"{name} is no number in JSON")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
