@@ -7,8 +7,8 @@ from typing import Any
 from shared.contracts import agents, catalogue, directory, inbound_messages
 from shared.contracts.content import Text
 from shared.contracts.event import Cause, Event, Model
+from shared.platform.outcome import Received
 from shared.platform.records import Record
-from shared.platform.service import Received
 
 TENANT = "acme"
 BUSINESS = "+27110000000"

@@ -12,7 +12,7 @@ from services.outbound.decisions.steps import ReadFailure, Scene, Step, place_re
 from services.outbound.model import Rules, SenderKey, SendRef
 from services.outbound.store import EarlyReceipt, Store
 from shared.contracts.inbound_messages import InboundMessage
-from shared.platform.service import Due, Outcome, Received
+from shared.platform.outcome import Due, Outcome, Received
 
 EARLY = "early_receipt"
 PLACE_AGAIN = timedelta(minutes=2)

@@ -13,7 +13,7 @@ from services.presence.decisions.word import changed
 from services.presence.model import AgentKey, Contact, Signal, Terms
 from services.presence.store import agents, directory
 from services.presence.store.standings import Standings
-from shared.platform.service import Due, Outcome, Received, Rejection
+from shared.platform.outcome import Due, Outcome, Received, Rejection
 
 
 class PresenceHandlers:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.routing.decisions.fold import Step, fold, fold_dues
 from services.routing.decisions.needs import needs_of, needs_of_dues
 from services.routing.store import Store
-from shared.platform.service import Due, Outcome, Received
+from shared.platform.outcome import Due, Outcome, Received
 
 
 class RoutingHandlers:

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.tickets.decisions.folding import fold, wanted
 from services.tickets.store import TicketStore
-from shared.platform.service import Due, Outcome, Received, Rejection
+from shared.platform.outcome import Due, Outcome, Received, Rejection
 
 
 class TicketHandlers:

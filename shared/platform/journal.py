@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.platform.outcome import Due
 from shared.platform.records import Decoded, Parked
-from shared.platform.service import Due
 from shared.platform.triage import Admission
 
 KEEP_SEEN = timedelta(days=8)

@@ -21,8 +21,9 @@ from shared.platform import metrics
 from shared.platform.clock import Clock
 from shared.platform.faults import is_transient
 from shared.platform.journal import Journal, OutboxRow, readable
+from shared.platform.outcome import Outcome, Rejection
 from shared.platform.records import Decoded, Item, Parked, Record, Tombstone, Undecodable, next_offsets
-from shared.platform.service import Outcome, Rejection, Service
+from shared.platform.service import Service
 from shared.platform.tables import LANES
 from shared.platform.triage import Facts, triage
 

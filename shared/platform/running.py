@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.platform.clock import Clock
 from shared.platform.journal import Journal
+from shared.platform.outcome import Outcome
 from shared.platform.pipeline import Pipeline, Transactions
-from shared.platform.service import Outcome
 
 
 class Running:

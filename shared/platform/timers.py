@@ -11,8 +11,9 @@ from shared.platform import metrics
 from shared.platform.clock import Clock
 from shared.platform.faults import is_transient
 from shared.platform.journal import Journal
+from shared.platform.outcome import Due
 from shared.platform.pipeline import Pipeline, Transactions, backoff
-from shared.platform.service import Due, Handlers
+from shared.platform.service import Handlers
 
 DUES_A_ROUND = 50
 POLL_SECONDS = 0.1

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from shared.platform.outcome import Received
 from shared.platform.records import Decoded, Item, Parked, Record, Tombstone, Undecodable
-from shared.platform.service import Received
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from services.routing.decisions.fold import fold
 from services.routing.model import Documents, Facts, Rule, State
 from shared.contracts.content import Reaction, Text
 from shared.contracts.inbound_messages import Hints, MessageRevoked
-from shared.platform.service import Received
+from shared.platform.outcome import Received
 from tests.desk_events import NOON, a_message, received
 from tests.routing.builders import (
     a_chat,

@@ -11,7 +11,7 @@ from services.routing.model import Agent, Chat, Facts, State
 from shared.contracts.actors import Actor
 from shared.contracts.pairs import PairRef
 from shared.contracts.tickets import TicketClosed
-from shared.platform.service import Due
+from shared.platform.outcome import Due
 from tests.desk_events import BUSINESS, NOON, TENANT, agent_changed, an_agent_document, received
 from tests.routing.builders import (
     CUSTOMER,

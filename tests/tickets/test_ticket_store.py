@@ -15,8 +15,8 @@ from shared.contracts import catalogue
 from shared.contracts.event import Event, Model
 from shared.contracts.tickets import TicketClosed, TicketOpened
 from shared.platform.database import Database
+from shared.platform.outcome import Outcome, Received
 from shared.platform.records import Record
-from shared.platform.service import Outcome, Received
 from tests.conftest import Migrated
 from tests.tickets.builders import (
     TENANT,

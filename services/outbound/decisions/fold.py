@@ -11,7 +11,7 @@ from shared.contracts.event import Cause, Event, Model
 from shared.contracts.outbound_messages import MessageSend
 from shared.contracts.pair import Pair
 from shared.contracts.provider_events import Receipt
-from shared.platform.service import Due, Outcome
+from shared.platform.outcome import Due, Outcome
 
 UNSETTLED = "unsettled_send"
 """The timer of a message in doubt: when it fires, inbound and receipts have been read up to its time."""

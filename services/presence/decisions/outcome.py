@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from services.presence.model import AgentKey, Change
-from shared.platform.service import Due, Outcome
+from shared.platform.outcome import Due, Outcome
 
 GRACE = "grace"
 

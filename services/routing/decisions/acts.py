@@ -12,7 +12,7 @@ from shared.contracts import chats
 from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatCommand, ChatReply
 from shared.contracts.outbound_messages import MessageSend
 from shared.contracts.pair import Pair
-from shared.platform.service import Received
+from shared.platform.outcome import Received
 
 
 def reply(floor: Floor, received: Received) -> None:

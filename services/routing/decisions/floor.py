@@ -16,7 +16,7 @@ from shared.contracts.actors import Actor
 from shared.contracts.catalogue import fact
 from shared.contracts.event import Cause, Event, Model, derived_id
 from shared.contracts.pairs import PairRef
-from shared.platform.service import Due, Outcome, Received, Rejection
+from shared.platform.outcome import Due, Outcome, Received, Rejection
 
 SOURCE = "routing"
 SERVE_QUEUE = "serve_queue"

@@ -6,7 +6,7 @@ from datetime import datetime
 from services.routing.decisions import waiting
 from services.routing.decisions.floor import Changes, Floor
 from services.routing.model import Facts
-from shared.platform.service import Due, Received
+from shared.platform.outcome import Due, Received
 
 Step = Callable[[Floor, Received], None]
 

@@ -13,7 +13,7 @@ from shared.contracts.event import Cause, derived_id
 from shared.contracts.inbound_messages import InboundMessage, MessageReceived
 from shared.contracts.pair import Pair
 from shared.contracts.pairs import PairRef
-from shared.platform.service import Received
+from shared.platform.outcome import Received
 
 CUSTOMER = Actor(role="customer")
 

@@ -13,7 +13,7 @@ from shared.contracts.event import Event, Model
 from shared.contracts.inbound_messages import InboundMessage, MessageReceived
 from shared.contracts.pair import Pair
 from shared.contracts.tickets import TicketClosed
-from shared.platform.service import Due, Received
+from shared.platform.outcome import Due, Received
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from services.routing.model import (
 from shared.contracts import directory
 from shared.contracts.agents import AgentChanged
 from shared.contracts.tickets import TicketClosed
-from shared.platform.service import Received
+from shared.platform.outcome import Received
 
 
 def agent_changed(floor: Floor, received: Received) -> None:

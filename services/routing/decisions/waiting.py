@@ -9,7 +9,7 @@ from services.routing.decisions.floor import (
 )
 from services.routing.model import Chat, Key, State
 from shared.contracts.event import Cause, derived_id
-from shared.platform.service import Due
+from shared.platform.outcome import Due
 
 LOOK_AT = 200
 """Chats one sweep looks at; it stays due while any are left."""

@@ -1,0 +1,54 @@
+"""What goes into a fold and what comes out of it: values only, so that decisions may speak of them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.contracts.event import Event, Model
+from shared.platform.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One decoded record that nobody handled before, on its way into the fold."""
+
+    event: Event[Model]
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A row that asks for work at a time.
+
+    A *timer* waits until every input has been read up to ``at`` (system.md, 3); a *sweep* runs as
+    soon as it is committed. ``(kind, key)`` is unique: scheduling it again replaces the earlier row.
+    ``generation`` is filled in by the platform when the row is listed.
+    """
+
+    kind: str
+    key: str
+    tenant_id: str
+    at: datetime
+    sweep: bool = False
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An input that never can be handled: it becomes a dead letter, alone, with its reason."""
+
+    received: Received
+    reason: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Everything a handler wants to happen, saved in its transaction by the pipeline.
+
+    A fired due row is deleted after the handler ran unless it is scheduled again here.
+    """
+
+    outgoing: list[Event[Model]] = field(default_factory=list)
+    rejected: list[Rejection] = field(default_factory=list)
+    schedule: list[Due] = field(default_factory=list)
+    cancel: list[tuple[str, str]] = field(default_factory=list)
