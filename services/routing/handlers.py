@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.decisions.fold import Step, fold, fold_dues
-from services.routing.decisions.needs import needs_of, needs_of_dues
+from services.routing.decisions.needs import needs_of, needs_of_dues, places_into
 from services.routing.store import Store
 from shared.platform.outcome import Due, Outcome, Received
 
@@ -21,14 +21,14 @@ class RoutingHandlers:
     async def handle(self, tx: AsyncConnection, batch: Sequence[Received], now: datetime) -> Outcome:
         """Place messages, carry out commands, take over what others said."""
         await self._store.save_documents(tx, [received.event for received in batch])
-        facts = await self._store.gather(tx, needs_of(batch))
+        facts = await self._store.gather(tx, needs_of(batch), places_into)
         changes = fold(facts, batch, self._steps, now)
         await self._store.save(tx, changes)
         return changes.outcome
 
     async def fire(self, tx: AsyncConnection, dues: Sequence[Due], now: datetime) -> Outcome:
         """Look again at those who wait."""
-        facts = await self._store.gather(tx, needs_of_dues(dues))
+        facts = await self._store.gather(tx, needs_of_dues(dues), places_into)
         changes = fold_dues(facts, dues, now)
         await self._store.save(tx, changes)
         return changes.outcome

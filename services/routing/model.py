@@ -4,7 +4,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 
+from shared.contracts.inbound_messages import MessageReceived
 from shared.contracts.pair import Pair
+from shared.platform.outcome import Outcome
+
+LOOK_AT = 200
+"""Chats one sweep looks at; it stays due while any are left."""
 
 Key = tuple[str, str]
 """(tenant id, id): how agents, departments, calendars and chats are named within routing."""
@@ -175,3 +180,28 @@ class Facts:
     queue_lengths: dict[Key, int] = field(default_factory=dict)
     queues: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     held: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Needs:
+    """What to lock and read. ``states_change`` asks for the strongest lock on agents' rows."""
+
+    tenants: set[str] = field(default_factory=set)
+    pairs: set[str] = field(default_factory=set)
+    chats: set[Key] = field(default_factory=set)
+    agents: set[Key] = field(default_factory=set)
+    departments: set[Key] = field(default_factory=set)
+    messages: list[tuple[str, str, MessageReceived]] = field(default_factory=list)
+    queues: set[Key] = field(default_factory=set)
+    held: set[Key] = field(default_factory=set)
+    states_change: bool = False
+    loads_change: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a fold changed, to be saved, and what it wants done."""
+
+    chats: tuple[Chat, ...]
+    agents: tuple[Agent, ...]
+    outcome: Outcome

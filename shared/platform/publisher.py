@@ -124,7 +124,8 @@ class KafkaPublisher:
         partitions = sorted(await producer.partitions_for(self._prefix + topic))
         if not partitions:
             raise Retryable(f"topic {self._prefix + topic} does not exist: run `chatdesk topics apply`")
-        return partitions[_hash(key) % len(partitions)]
+        partition: int = partitions[_hash(key) % len(partitions)]
+        return partition
 
     async def _send(self, producer: AIOKafkaProducer, place: tuple[str, int], batch: Any) -> None:
         topic, partition = place

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from services.routing.app import STEPS
-from services.routing.decisions.floor import SERVE_QUEUE, Changes
+from services.routing.decisions.floor import SERVE_QUEUE
 from services.routing.decisions.fold import fold
-from services.routing.model import Agent, Chat, Facts, State
+from services.routing.model import Agent, Changes, Chat, Facts, State
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatReply
 from shared.contracts.content import Text

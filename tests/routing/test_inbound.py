@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from services.routing.app import STEPS
-from services.routing.decisions.floor import AGENT_LOST, SERVE_QUEUE, WAITED_TOO_LONG, Changes
+from services.routing.decisions.floor import AGENT_LOST, SERVE_QUEUE, WAITED_TOO_LONG
 from services.routing.decisions.fold import fold
-from services.routing.model import Documents, Facts, Rule, State
+from services.routing.model import Changes, Documents, Facts, Rule, State
 from shared.contracts.content import Reaction, Text
 from shared.contracts.inbound_messages import Hints, MessageRevoked
 from shared.platform.outcome import Received

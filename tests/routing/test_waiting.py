@@ -1,13 +1,13 @@
 """Sweeps and timers: who waits is placed again, and nobody is forgotten."""
 
+from typing import Any
+
 import pytest
 
 from services.routing.app import STEPS
 from services.routing.decisions import floor
-from services.routing.decisions.floor import Changes
 from services.routing.decisions.fold import fold, fold_dues
-from services.routing.decisions.waiting import LOOK_AT
-from services.routing.model import Agent, Chat, Facts, State
+from services.routing.model import LOOK_AT, Agent, Changes, Chat, Facts, State
 from shared.contracts.actors import Actor
 from shared.contracts.pairs import PairRef
 from shared.contracts.tickets import TicketClosed
@@ -32,7 +32,7 @@ def a_due(kind: str, name: str = "sales") -> Due:
     return Due(kind, f"{TENANT}:{name}", TENANT, NOON, sweep=True, generation=1)
 
 
-def a_queue(length: int, *agents: Agent, **department: object) -> Facts:
+def a_queue(length: int, *agents: Agent, **department: Any) -> Facts:
     chats = tuple(a_chat(f"+2782{n:07}", since=NOON + minutes(n)) for n in range(length))
     return facts(
         agents=agents,

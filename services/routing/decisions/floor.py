@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from services.routing.decisions.choice import Ranking
 from services.routing.decisions.placement import Assign, Divert, Hold, Queue, place
-from services.routing.model import Agent, Calendar, Chat, Department, Documents, Facts, Key, State
+from services.routing.model import Agent, Calendar, Changes, Chat, Department, Documents, Facts, Key, State
 from shared.contracts import chats
 from shared.contracts.actors import Actor
 from shared.contracts.catalogue import fact
@@ -26,15 +26,6 @@ DEPARTMENT_CLOSES = "department_closes"
 SYSTEM = Actor(role="system")
 
 FactT = TypeVar("FactT", bound=chats.ChatFact)
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What a fold changed, to be saved, and what it wants done."""
-
-    chats: tuple[Chat, ...]
-    agents: tuple[Agent, ...]
-    outcome: Outcome
 
 
 @dataclass(slots=True)

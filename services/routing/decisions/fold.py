@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from services.routing.decisions import waiting
-from services.routing.decisions.floor import Changes, Floor
-from services.routing.model import Facts
+from services.routing.decisions.floor import Floor
+from services.routing.model import Changes, Facts
 from shared.platform.outcome import Due, Received
 
 Step = Callable[[Floor, Received], None]

@@ -1,11 +1,10 @@
 """Which facts a batch or a round of timers needs, told from the inputs alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from services.routing.decisions.floor import AGENT_LOST, WAITED_TOO_LONG
 from services.routing.decisions.rules import department_for
-from services.routing.model import Agent, Chat, Documents, Key, State
+from services.routing.model import Agent, Chat, Documents, Key, Needs, State
 from shared.contracts import directory
 from shared.contracts.agents import AgentChanged
 from shared.contracts.chat_commands import ChatAssign, ChatCommand
@@ -14,22 +13,6 @@ from shared.contracts.inbound_messages import InboundMessage, MessageReceived
 from shared.contracts.pair import Pair
 from shared.contracts.tickets import TicketClosed
 from shared.platform.outcome import Due, Received
-
-
-@dataclass(slots=True)
-class Needs:
-    """What to lock and read. ``states_change`` asks for the strongest lock on agents' rows."""
-
-    tenants: set[str] = field(default_factory=set)
-    pairs: set[str] = field(default_factory=set)
-    chats: set[Key] = field(default_factory=set)
-    agents: set[Key] = field(default_factory=set)
-    departments: set[Key] = field(default_factory=set)
-    messages: list[tuple[str, str, MessageReceived]] = field(default_factory=list)
-    queues: set[Key] = field(default_factory=set)
-    held: set[Key] = field(default_factory=set)
-    states_change: bool = False
-    loads_change: bool = False
 
 
 def needs_of(batch: Sequence[Received]) -> Needs:

@@ -1,20 +1,10 @@
 """What presence, the directory and tickets tell routing, and what follows for those who wait."""
 
 from dataclasses import replace
-from datetime import time, timedelta
 from typing import cast
 
 from services.routing.decisions.floor import AGENT_LOST, SERVE_QUEUE, Floor
-from services.routing.model import (
-    Agent,
-    Calendar,
-    Department,
-    Documents,
-    Hours,
-    Rule,
-    State,
-    Tenant,
-)
+from services.routing.model import Agent, State
 from shared.contracts import directory
 from shared.contracts.agents import AgentChanged
 from shared.contracts.tickets import TicketClosed
@@ -82,62 +72,3 @@ def directory_document(floor: Floor, received: Received) -> None:
             affected = []
     for department_id in affected:
         floor.sweep(SERVE_QUEUE, (tenant_id, department_id))
-
-
-def documents(bodies: list[directory.DirectoryDocument], tenant_id: str) -> Documents:
-    """Read one tenant's stored documents the way routing uses them."""
-    tenants = [body for body in bodies if isinstance(body, directory.TenantDocument)]
-    rules = [body for body in bodies if isinstance(body, directory.RoutingRulesDocument)]
-    calendar_id = tenants[0].calendar if tenants else None
-    return Documents(
-        tenant=_tenant(tenants[0], rules) if tenants else None,
-        departments={
-            body.id: _department(body, tenant_id, calendar_id)
-            for body in bodies
-            if isinstance(body, directory.DepartmentDocument)
-        },
-        calendars={
-            body.id: _calendar(body) for body in bodies if isinstance(body, directory.CalendarDocument)
-        },
-    )
-
-
-def _tenant(document: directory.TenantDocument, rules: list[directory.RoutingRulesDocument]) -> Tenant:
-    return Tenant(
-        tenant_id=document.id,
-        first_line_department=document.first_line_department,
-        calendar_id=document.calendar,
-        rules=tuple(
-            Rule(one.department, one.channel, one.business_address, one.keyword, one.language, one.hint)
-            for body in rules
-            for one in body.rules
-        ),
-    )
-
-
-def _department(
-    document: directory.DepartmentDocument, tenant_id: str, tenant_calendar: str | None
-) -> Department:
-    return Department(
-        tenant_id=tenant_id,
-        department_id=document.id,
-        calendar_id=document.calendar or tenant_calendar,
-        max_wait=timedelta(seconds=document.max_wait_seconds),
-        when_full=document.when_full,
-        revision=document.revision,
-    )
-
-
-def _calendar(document: directory.CalendarDocument) -> Calendar:
-    week = document.week
-    days = (week.mon, week.tue, week.wed, week.thu, week.fri, week.sat, week.sun)
-    return Calendar(
-        time_zone=document.time_zone,
-        week=tuple(_hours(day) for day in days),
-        exceptions=tuple((one.date, _hours(one.intervals)) for one in document.exceptions),
-        revision=document.revision,
-    )
-
-
-def _hours(intervals: tuple[directory.Interval, ...]) -> tuple[Hours, ...]:
-    return tuple(Hours(time.fromisoformat(one.from_), time.fromisoformat(one.to)) for one in intervals)

@@ -7,12 +7,9 @@ from services.routing.decisions.floor import (
     WAITED_TOO_LONG,
     Floor,
 )
-from services.routing.model import Chat, Key, State
+from services.routing.model import LOOK_AT, Chat, Key, State
 from shared.contracts.event import Cause, derived_id
 from shared.platform.outcome import Due
-
-LOOK_AT = 200
-"""Chats one sweep looks at; it stays due while any are left."""
 
 
 def due(floor: Floor, row: Due) -> None:

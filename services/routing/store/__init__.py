@@ -1,16 +1,17 @@
 """Routing's rows in PostgreSQL: locked in one order, read after the locks, saved in bulk."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.decisions.floor import Changes
-from services.routing.decisions.needs import Needs, places_into
-from services.routing.model import Agent, Facts, Key
+from services.routing.model import Agent, Changes, Chat, Documents, Facts, Key, Needs
 from services.routing.store.agents import Agents, Strength
 from services.routing.store.chats import Chats
 from services.routing.store.directory import Directory
 from shared.contracts.event import Event, Model
+
+PlacesInto = Callable[[Needs, Mapping[Key, Chat], Mapping[Key, Agent], Mapping[str, Documents]], set[Key]]
+"""The decision that names the departments to lock, from what was read before them."""
 
 
 class Store:
@@ -25,7 +26,7 @@ class Store:
         """Keep the newest revision of the documents among these events."""
         await self._directory.save(tx, events)
 
-    async def gather(self, tx: AsyncConnection, needs: Needs) -> Facts:
+    async def gather(self, tx: AsyncConnection, needs: Needs, places_into: PlacesInto) -> Facts:
         """Lock pairs, then departments, then agents, each sorted; read each after its lock is held.
 
         Candidates of sweeps are listed before any lock and re-checked by the fold (system.md, 3.2).

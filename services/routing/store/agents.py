@@ -6,8 +6,7 @@ from typing import Literal
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.decisions.needs import Needs
-from services.routing.model import Agent, Key
+from services.routing.model import Agent, Key, Needs
 
 Strength = Literal["update", "no key update", "key share"]
 

@@ -6,8 +6,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.decisions.waiting import LOOK_AT
-from services.routing.model import Chat, Key, State
+from services.routing.model import LOOK_AT, Chat, Key, State
 from shared.contracts.pair import Pair
 
 _COLUMNS = {

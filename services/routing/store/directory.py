@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.decisions.people import documents
 from services.routing.model import Documents
+from services.routing.store.documents import documents
 from shared.contracts import catalogue
 from shared.contracts.directory import (
     CalendarDocument,

@@ -1,0 +1,65 @@
+"""Directory documents as routing's own model, translated at the door."""
+
+from datetime import time, timedelta
+
+from services.routing.model import Calendar, Department, Documents, Hours, Rule, Tenant
+from shared.contracts import directory
+
+
+def documents(bodies: list[directory.DirectoryDocument], tenant_id: str) -> Documents:
+    """Read one tenant's stored documents the way routing uses them."""
+    tenants = [body for body in bodies if isinstance(body, directory.TenantDocument)]
+    rules = [body for body in bodies if isinstance(body, directory.RoutingRulesDocument)]
+    calendar_id = tenants[0].calendar if tenants else None
+    return Documents(
+        tenant=_tenant(tenants[0], rules) if tenants else None,
+        departments={
+            body.id: _department(body, tenant_id, calendar_id)
+            for body in bodies
+            if isinstance(body, directory.DepartmentDocument)
+        },
+        calendars={
+            body.id: _calendar(body) for body in bodies if isinstance(body, directory.CalendarDocument)
+        },
+    )
+
+
+def _tenant(document: directory.TenantDocument, rules: list[directory.RoutingRulesDocument]) -> Tenant:
+    return Tenant(
+        tenant_id=document.id,
+        first_line_department=document.first_line_department,
+        calendar_id=document.calendar,
+        rules=tuple(
+            Rule(one.department, one.channel, one.business_address, one.keyword, one.language, one.hint)
+            for body in rules
+            for one in body.rules
+        ),
+    )
+
+
+def _department(
+    document: directory.DepartmentDocument, tenant_id: str, tenant_calendar: str | None
+) -> Department:
+    return Department(
+        tenant_id=tenant_id,
+        department_id=document.id,
+        calendar_id=document.calendar or tenant_calendar,
+        max_wait=timedelta(seconds=document.max_wait_seconds),
+        when_full=document.when_full,
+        revision=document.revision,
+    )
+
+
+def _calendar(document: directory.CalendarDocument) -> Calendar:
+    week = document.week
+    days = (week.mon, week.tue, week.wed, week.thu, week.fri, week.sat, week.sun)
+    return Calendar(
+        time_zone=document.time_zone,
+        week=tuple(_hours(day) for day in days),
+        exceptions=tuple((one.date, _hours(one.intervals)) for one in document.exceptions),
+        revision=document.revision,
+    )
+
+
+def _hours(intervals: tuple[directory.Interval, ...]) -> tuple[Hours, ...]:
+    return tuple(Hours(time.fromisoformat(one.from_), time.fromisoformat(one.to)) for one in intervals)
