@@ -75,6 +75,12 @@ def run_to_end(launch: Launch, log: Path, said: str = "") -> bool:
     return ended.returncode == 0
 
 
+def last_words(log: Path) -> str:
+    """Return the last line of a log, and where to read the rest."""
+    lines = [line for line in log.read_text("utf-8", errors="replace").splitlines() if line.strip()]
+    return f"{lines[-1].strip() if lines else 'it said nothing'} (log: {log})"
+
+
 def _environment(launch: Launch) -> dict[str, str]:
     return {name: os.environ[name] for name in _INHERITED if name in os.environ} | dict(launch.environment)
 

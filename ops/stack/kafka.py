@@ -10,7 +10,7 @@ from signal import SIGTERM
 
 from ops.stack import jars
 from ops.stack.answers import kafka_silence
-from ops.stack.children import Launch, run_to_end
+from ops.stack.children import Launch, last_words, run_to_end
 from ops.stack.errors import StackError
 from ops.stack.kinds import Kind, Tell
 from ops.stack.ports import free_port
@@ -72,7 +72,7 @@ class KafkaProgram:
         settings = _write_settings(unfinished, port=free_port(str(data)))
         format_ = self._run("kafka.tools.StorageTool", "format", "-c", str(settings), "-t", _CLUSTER_ID)
         if not run_to_end(Launch(format_, data.parent), log):
-            raise StackError(f"Kafka cannot format {unfinished}; its words are in {log}")
+            raise StackError(f"Kafka cannot format {unfinished}: {last_words(log)}")
         unfinished.rename(data)
 
     def launch(self, data: Path, port: int) -> Launch:

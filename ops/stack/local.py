@@ -11,7 +11,7 @@ from time import monotonic, sleep
 
 from ops.stack import state
 from ops.stack.addresses import Addresses
-from ops.stack.children import Child, family, is_alive, kill, spawn, stop, working_in
+from ops.stack.children import Child, family, is_alive, kill, last_words, spawn, stop, working_in
 from ops.stack.errors import StackError
 from ops.stack.kafka import KAFKA
 from ops.stack.kinds import Kind, Program, ServerName, Tell
@@ -132,7 +132,7 @@ class LocalServer:
             if is_alive(record.child):
                 stop(record.child, self._kind.stopped_by, _STOP_SECONDS)
                 break
-        raise StackError(f"{self._kind.name} does not start: {_last_line(self._log)} (log: {self._log})")
+        raise StackError(f"{self._kind.name} does not start: {last_words(self._log)}")
 
     def _stop_strays(self, program: Program) -> None:
         # Servers whose record was lost, or what a killed one left behind: two on one folder would spoil it.
@@ -250,8 +250,3 @@ def _remove(entry: Path) -> None:
 
 def _pids(child: Child) -> list[int]:
     return [one.pid for one in family(child)]
-
-
-def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text("utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it said nothing"

