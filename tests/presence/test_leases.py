@@ -1,0 +1,174 @@
+"""The lease scripts against a real Redis."""
+
+from datetime import timedelta
+
+import pytest
+from redis.asyncio import Redis
+
+from services.presence.store.leases import LeaseChange, Leases
+from tests.presence.harness import age, key
+
+pytestmark = pytest.mark.servers
+
+ANN, BEN = key("ann"), key("ben")
+NO_MARGIN = timedelta()
+
+
+@pytest.fixture
+def leases(redis: Redis, prefix: str) -> Leases:
+    return Leases(redis, prefix)
+
+
+async def admit(leases: Leases, *sessions: str, seconds: int = 60) -> None:
+    await leases.write([LeaseChange(ANN, grant=dict.fromkeys(sessions, seconds))])
+
+
+async def running(leases: Leases) -> dict[str, bool]:
+    return dict((await leases.look([ANN]))[ANN].running)
+
+
+async def test_a_session_lives_while_its_lease_runs(leases: Leases, redis: Redis, prefix: str) -> None:
+    await admit(leases, "tab")
+    await age(redis, prefix, 59)
+    assert await running(leases) == {"tab": True}
+
+    await age(redis, prefix, 2)
+    assert await running(leases) == {"tab": False}
+
+
+async def test_a_heartbeat_renews_a_session_that_was_admitted(
+    leases: Leases, redis: Redis, prefix: str
+) -> None:
+    await admit(leases, "tab")
+    await age(redis, prefix, 61)
+
+    assert await leases.renew([(ANN, "tab", 10)]) == set()
+    assert await running(leases) == {"tab": True}
+    assert await leases.lapsed("acme", NO_MARGIN, 10) == []
+
+
+async def test_a_heartbeat_admits_nobody(leases: Leases) -> None:
+    await admit(leases, "tab")
+
+    assert await leases.renew([(ANN, "tab", 60), (ANN, "phone", 60), (BEN, "tab", 60)]) == {ANN, BEN}
+    assert await running(leases) == {"tab": True}
+
+
+async def test_agents_of_several_tenants_renew_apart(leases: Leases) -> None:
+    other = key("ann", "globex")
+    await leases.write([LeaseChange(ANN, grant={"tab": 60}), LeaseChange(other, grant={"tab": 60})])
+
+    assert await leases.renew([(ANN, "tab", 60), (other, "phone", 60), (BEN, "tab", 60)]) == {other, BEN}
+
+
+async def test_who_lapsed_is_listed_by_their_longest_lease(leases: Leases, redis: Redis, prefix: str) -> None:
+    await leases.write(
+        [LeaseChange(ANN, grant={"tab": 10, "phone": 60}), LeaseChange(BEN, grant={"tab": 20})]
+    )
+    await age(redis, prefix, 30)
+    assert await leases.lapsed("acme", NO_MARGIN, 10) == [BEN]
+    assert await leases.lapsed("acme", timedelta(seconds=15), 10) == []
+
+    await age(redis, prefix, 31)
+    assert await leases.lapsed("acme", NO_MARGIN, 10) == [BEN, ANN]
+    assert await leases.lapsed("acme", NO_MARGIN, 1) == [BEN]
+
+
+async def test_a_shorter_lease_of_the_longest_session_counts(
+    leases: Leases, redis: Redis, prefix: str
+) -> None:
+    await admit(leases, "tab", seconds=300)
+    await leases.renew([(ANN, "tab", 10)])
+    await age(redis, prefix, 11)
+
+    assert await leases.lapsed("acme", NO_MARGIN, 10) == [ANN]
+
+
+async def test_who_is_claimed_has_no_session_left(leases: Leases, redis: Redis, prefix: str) -> None:
+    await admit(leases, "tab", "phone")
+    await age(redis, prefix, 64)
+
+    claimed = await leases.claim({ANN: 60}, NO_MARGIN)
+
+    ended_ago = claimed[ANN]
+    assert ended_ago is not None
+    assert timedelta(seconds=4) <= ended_ago < timedelta(seconds=34)
+    assert await running(leases) == {}
+    assert await leases.lapsed("acme", NO_MARGIN, 10) == []
+    assert await leases.renew([(ANN, "tab", 60)]) == {ANN}
+
+
+async def test_who_renewed_in_time_is_not_claimed(leases: Leases, redis: Redis, prefix: str) -> None:
+    await admit(leases, "tab")
+    await age(redis, prefix, 64)
+    await leases.renew([(ANN, "tab", 60)])
+
+    assert await leases.claim({ANN: 60}, NO_MARGIN) == {}
+    assert await running(leases) == {"tab": True}
+
+
+async def test_nobody_is_claimed_whose_lease_ended_since_signals_were_read(
+    leases: Leases, redis: Redis, prefix: str
+) -> None:
+    await admit(leases, "tab")
+    await age(redis, prefix, 64)
+
+    assert await leases.claim({ANN: 60}, timedelta(minutes=5)) == {}
+    assert await running(leases) == {"tab": False}
+
+
+async def test_nobody_is_claimed_before_leases_were_held_for_a_lease(
+    leases: Leases, redis: Redis, prefix: str
+) -> None:
+    await admit(leases, "tab", seconds=10)
+    await age(redis, prefix, 50)
+    assert await leases.claim({ANN: 60, BEN: 60}, NO_MARGIN) == {}
+
+    await age(redis, prefix, 11)
+    claimed = await leases.claim({ANN: 60, BEN: 60}, NO_MARGIN)
+    assert set(claimed) == {ANN, BEN}
+    assert claimed[BEN] is None
+
+
+async def test_a_flush_begins_a_new_time_of_holding(leases: Leases, redis: Redis, prefix: str) -> None:
+    await admit(leases, "tab")
+    await age(redis, prefix, 3600)
+    assert (await leases.look([ANN]))[ANN].age >= timedelta(hours=1)
+
+    await redis.delete(*await redis.keys(f"{prefix}*"))
+
+    assert (await leases.look([ANN]))[ANN].age < timedelta(minutes=1)
+    assert await leases.claim({ANN: 60}, NO_MARGIN) == {}
+
+
+async def test_dropped_and_forgotten_sessions_are_gone(leases: Leases) -> None:
+    await admit(leases, "tab", "phone", "laptop")
+    await leases.write([LeaseChange(ANN, drop=["tab"], grant={"kiosk": 60})])
+    assert await running(leases) == {"phone": True, "laptop": True, "kiosk": True}
+
+    await leases.write([LeaseChange(ANN, forget=True)])
+    assert await running(leases) == {}
+    assert await leases.lapsed("acme", timedelta(days=-1), 10) == []
+
+
+async def test_keys_of_a_tenant_share_a_hash_tag_that_no_name_can_break(redis: Redis, prefix: str) -> None:
+    odd = key("a}{b", "t}{:sessions:x")
+    await Leases(redis, prefix).write([LeaseChange(odd, grant={"{s}": 60})])
+
+    tags = {str(name).split("{", 1)[1].split("}", 1)[0] for name in await redis.keys(f"{prefix}*")}
+    assert len(tags) == 1
+    assert (await Leases(redis, prefix).look([odd]))[odd].running == {"{s}": True}
+
+
+async def test_sets_of_sessions_go_by_themselves(leases: Leases, redis: Redis, prefix: str) -> None:
+    await admit(leases, "tab", seconds=60)
+
+    (name,) = await redis.keys(f"{prefix}*:sessions:*")
+    assert 3600 < await redis.ttl(name) <= 3660
+
+
+async def test_scripts_come_back_after_a_restart_of_redis(leases: Leases, redis: Redis) -> None:
+    await admit(leases, "tab")
+    await redis.script_flush()
+
+    assert await leases.renew([(ANN, "tab", 60)]) == set()
