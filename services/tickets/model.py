@@ -1,6 +1,7 @@
 """What tickets knows: the work item over a diverted chat, and what may become of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal, TypeAlias
@@ -74,6 +75,23 @@ class Ticket:
     def lock(self) -> PairKey:
         """The key row under which this ticket changes."""
         return PairKey(self.key.tenant_id, self.pair_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The rows that a batch needs: pairs to lock, tickets and documents to read."""
+
+    pairs: frozenset[PairKey]
+    tickets: frozenset[TicketKey]
+    documents: frozenset[DocumentKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known before a batch: the wanted tickets, the open ones of the locked pairs, documents."""
+
+    tickets: Mapping[TicketKey, Ticket] = field(default_factory=dict)
+    documents: Mapping[DocumentKey, Document] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

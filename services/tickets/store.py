@@ -6,8 +6,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.tickets.decisions.folding import Facts, Wanted
-from services.tickets.model import Document, DocumentKey, PairKey, Ticket, TicketKey
+from services.tickets.model import Document, DocumentKey, Facts, PairKey, Ticket, TicketKey, Wanted
 from shared.contracts.directory import AgentDocument, DepartmentDocument
 from shared.contracts.pairs import PairRef
 
@@ -77,7 +76,7 @@ class TicketStore:
             return {}
         rows = await tx.execute(
             text(
-                f"select {_TICKET} from tickets where (tenant_id, pair_key) in"  # noqa: S608 - our constant
+                f"select {_TICKET} from tickets where (tenant_id, pair_key) in"
                 " (select * from unnest(cast(:pair_tenants as text[]), cast(:pair_keys as text[])))"
                 " and (state <> 'closed' or (tenant_id, ticket_id) in"
                 " (select * from unnest(cast(:tenants as text[]), cast(:ids as text[]))))"
@@ -121,7 +120,7 @@ class TicketStore:
         rows = sorted(tickets, key=lambda ticket: (ticket.is_open, ticket.key))
         await tx.execute(
             text(
-                f"insert into tickets ({_TICKET}) select {_TICKET} from unnest("  # noqa: S608 - our constant
+                f"insert into tickets ({_TICKET}) select {_TICKET} from unnest("
                 " cast(:tenant_id as text[]), cast(:ticket_id as text[]), cast(:pair_key as text[]),"
                 " cast(:channel as text[]), cast(:business_address as text[]),"
                 " cast(:customer_address as text[]), cast(:customer_id as text[]), cast(:chat_id as text[]),"

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tickets.decisions.folding import Facts, Folded, fold, wanted
-from services.tickets.model import DocumentKey, PairKey, Ticket, TicketKey
+from services.tickets.decisions.folding import Folded, fold, wanted
+from services.tickets.model import DocumentKey, Facts, PairKey, Ticket, TicketKey
 from shared.contracts.event import Event, Model
 from shared.contracts.ticket_commands import TicketCommand
 from shared.contracts.tickets import (

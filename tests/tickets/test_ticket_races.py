@@ -11,8 +11,8 @@ from typing import Literal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tickets.decisions.folding import Facts, fold
-from services.tickets.model import Ticket, TicketKey
+from services.tickets.decisions.folding import fold
+from services.tickets.model import Facts, Ticket, TicketKey
 from shared.contracts.chats import ChatFact
 from shared.contracts.event import Model
 from shared.contracts.tickets import TicketClosed

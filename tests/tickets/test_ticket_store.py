@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from services.tickets.decisions.folding import Facts, Wanted, wanted
+from services.tickets.decisions.folding import wanted
 from services.tickets.handlers import TicketHandlers
-from services.tickets.model import Document, DocumentKey, PairKey, Ticket, TicketKey
+from services.tickets.model import Document, DocumentKey, Facts, PairKey, Ticket, TicketKey, Wanted
 from services.tickets.store import TicketStore
 from shared.contracts import catalogue
 from shared.contracts.event import Event, Model

@@ -1,6 +1,6 @@
 """The fold of the rules over one batch, in order, in memory."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, assert_never
@@ -12,6 +12,7 @@ from services.tickets.model import (
     Closed,
     Document,
     DocumentKey,
+    Facts,
     Followed,
     NewTicket,
     Opened,
@@ -19,6 +20,7 @@ from services.tickets.model import (
     Reason,
     Ticket,
     TicketKey,
+    Wanted,
 )
 from shared.contracts import catalogue
 from shared.contracts.chats import ChatDiverted, ChatFact, ChatRecorded
@@ -28,23 +30,6 @@ from shared.contracts.ticket_commands import TicketAssign, TicketClose, TicketCo
 from shared.contracts.tickets import TicketAssigned, TicketClosed, TicketCommandRefused, TicketOpened
 
 SOURCE = "tickets"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The rows that a batch needs: pairs to lock, tickets and documents to read."""
-
-    pairs: frozenset[PairKey]
-    tickets: frozenset[TicketKey]
-    documents: frozenset[DocumentKey]
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known before a batch: the wanted tickets, the open ones of the locked pairs, documents."""
-
-    tickets: Mapping[TicketKey, Ticket] = field(default_factory=dict)
-    documents: Mapping[DocumentKey, Document] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
