@@ -1,0 +1,140 @@
+"""Many workers, one PostgreSQL: capacity, one chat per pair, nobody forgotten, whatever the interleaving."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+import pytest
+from sqlalchemy import text
+
+from services.routing.app import STEPS
+from services.routing.handlers import RoutingHandlers
+from services.routing.store import Store
+from shared.contracts import catalogue, cloudevents
+from shared.contracts.actors import Actor
+from shared.contracts.chat_commands import ChatClose
+from shared.contracts.event import Model
+from shared.platform.clock import SystemClock
+from shared.platform.database import Database
+from shared.platform.journal import Journal
+from shared.platform.pipeline import Pipeline
+from shared.platform.records import Record
+from shared.platform.service import Service
+from shared.platform.timers import Timers
+from tests import desk_events as desk
+from tests.conftest import Migrated
+
+pytestmark = pytest.mark.servers
+
+WORKERS = 8
+_offsets = itertools.count()
+
+
+class Contact:
+    """Routing without Kafka: every worker is a pipeline of its own on the same database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._woken = asyncio.Event()
+        self._pipelines = [self._pipeline() for _ in range(WORKERS)]
+        self._timers = Timers(
+            handlers=RoutingHandlers(Store(), STEPS),
+            topics=(),
+            transactions=database.transaction,
+            journal=Journal(),
+            pipeline=self._pipelines[0],
+            clock=SystemClock(),
+            fired=self._woken,
+        )
+
+    def _pipeline(self) -> Pipeline:
+        service = Service("routing", RoutingHandlers(Store(), STEPS), handles=STEPS.keys())
+        return Pipeline(
+            service=service, transactions=self.database.transaction, journal=Journal(), clock=SystemClock()
+        )
+
+    async def hear(self, *inputs: Model) -> None:
+        """Let one worker handle these, in order."""
+        await self._pipelines[0].run([a_record(one) for one in inputs])
+
+    async def hear_at_once(self, batches: Iterable[Sequence[Model]]) -> None:
+        """Let the workers share out the batches and handle them concurrently."""
+        left = iter([[a_record(one) for one in batch] for batch in batches])
+
+        async def work(pipeline: Pipeline) -> None:
+            for batch in left:
+                await pipeline.run(batch)
+
+        await asyncio.gather(*(work(pipeline) for pipeline in self._pipelines))
+
+    async def sweep(self) -> None:
+        """Carry out sweeps until none is due."""
+        while await self._timers.fire_once():
+            pass
+
+    async def count(self, query: str) -> int:
+        async with self.database.transaction() as tx:
+            return int((await tx.execute(text(query))).scalar_one())
+
+
+def a_record(data: Model) -> Record:
+    event = desk.an_event(data)
+    return Record(catalogue.topic_of(event.type), 0, next(_offsets), None, cloudevents.encode(event), ())
+
+
+@pytest.fixture
+async def contact(migrated: Migrated) -> AsyncIterator[Contact]:
+    database = Database(await migrated("routing"), "routing", connections=WORKERS + 2)
+    found = Contact(database)
+    await found.hear(desk.a_tenant(), desk.a_department(), desk.an_agent_document(capacity=5))
+    await found.hear(desk.agent_changed())
+    await found.sweep()
+    yield found
+    await database.close()
+
+
+def customers(count: int) -> list[str]:
+    return [f"+2782{n:07}" for n in range(count)]
+
+
+async def test_eight_workers_never_exceed_one_agent_s_capacity(contact: Contact) -> None:
+    await contact.hear_at_once([[desk.a_message(customer=one)] for one in customers(200)])
+    await contact.sweep()
+    assert await contact.count("select load from agents") == 5
+    assert await contact.count("select count(*) from chats where state = 'assigned'") == 5
+    assert await contact.count("select count(*) from chats where state = 'queued'") == 195
+
+
+async def test_a_burst_over_many_workers_makes_one_chat_without_gaps(contact: Contact) -> None:
+    burst = [[desk.a_message(str(n), customer="+27825550000")] for n in range(50)]
+    await contact.hear_at_once(burst)
+    assert await contact.count("select count(*) from chats") == 1
+    assert await contact.count("select version from chats") == 52
+    assert await contact.count("select count(*) from outbox where topic = 'chats.v1'") == 52
+
+
+async def test_freeing_slots_while_others_queue_leaves_nobody_waiting_beside_a_free_agent(
+    contact: Contact,
+) -> None:
+    await contact.hear(*(desk.a_message(customer=one) for one in customers(5)))
+    async with contact.database.transaction() as tx:
+        rows = await tx.execute(text("select chat_id from chats where state = 'assigned'"))
+        held = [chat_id for (chat_id,) in rows]
+    closes = [[ChatClose(by=Actor(role="agent", id="ann"), chat_id=chat_id)] for chat_id in held]
+    arrivals = [[desk.a_message(customer=f"+2783{n:07}")] for n in range(5)]
+    await contact.hear_at_once(itertools.chain.from_iterable(zip(closes, arrivals, strict=True)))
+    await contact.sweep()
+    assert await contact.count("select count(*) from chats where state = 'queued'") == 0
+    assert await contact.count("select load from agents") == 5
+
+
+async def test_an_append_racing_the_loss_of_its_agent_is_not_left_behind(contact: Contact) -> None:
+    await contact.hear(*(desk.a_message(customer=one) for one in customers(5)))
+    async with contact.database.transaction() as tx:
+        await tx.execute(text("update chats set last_word = 'business'"))
+    appends = [[desk.a_message(customer=one)] for one in customers(5)]
+    await contact.hear_at_once([*appends, [desk.agent_changed(state="offline", version=2)]])
+    await contact.sweep()
+    stuck = "select count(*) from chats where state = 'assigned' and last_word = 'customer'"
+    assert await contact.count(stuck) == 0
+    assert await contact.count("select load from agents") == 0
