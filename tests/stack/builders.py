@@ -11,6 +11,14 @@ from ops.stack.children import Child, Launch, family, kill, spawn
 WAITING = "import signal\nprint('ready', flush=True)\nsignal.pause()"
 DEAF = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WAITING
 LISTENING = "import socket, sys\ntaken = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n" + WAITING
+# It tells of SIGTERM and, after it if both came, of SIGWINCH.
+TELLING = (
+    "import signal\n"
+    "signal.signal(signal.SIGTERM, lambda *_: print('asked to end', flush=True))\n"
+    "signal.signal(signal.SIGWINCH, lambda *_: print('poked', flush=True))\n"
+    "print('ready', flush=True)\n"
+    "while True: signal.pause()"
+)
 A_PARENT = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', *sys.argv[1:]])"
 
 
@@ -21,11 +29,17 @@ def a_child(folder: Path, *code_and_arguments: str) -> Iterator[Child]:
     log.unlink(missing_ok=True)
     child = spawn(Launch([sys.executable, "-c", *code_and_arguments], folder), log)
     try:
-        deadline = monotonic() + 20
-        while "ready" not in log.read_text("utf-8"):
-            assert monotonic() < deadline, log.read_text("utf-8")
-            sleep(0.01)
+        what_it_said(folder, until="ready")
         yield child
     finally:
         for one in family(child):
             kill(one)
+
+
+def what_it_said(folder: Path, until: str) -> str:
+    """Return what the folder's child said, once it said `until`."""
+    deadline = monotonic() + 20
+    while until not in (said := (folder / "child.log").read_text("utf-8")):
+        assert monotonic() < deadline, said
+        sleep(0.01)
+    return said

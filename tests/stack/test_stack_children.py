@@ -3,13 +3,13 @@ import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIGTERM, SIGWINCH
 
 import pytest
 
 from ops.stack.children import family, identify, is_alive, kill, stop, working_in
 from ops.stack.ports import free_port, is_free, listened_by
-from tests.stack.builders import A_PARENT, DEAF, LISTENING, WAITING, a_child
+from tests.stack.builders import A_PARENT, DEAF, LISTENING, TELLING, WAITING, a_child, what_it_said
 
 
 def test_a_child_leads_a_session_of_its_own_so_that_it_outlives_the_command_line(tmp_path: Path) -> None:
@@ -26,11 +26,13 @@ def test_a_child_inherits_no_settings_meant_for_other_servers(
 
 
 def test_a_process_that_merely_has_the_number_of_a_former_child_is_never_signalled(tmp_path: Path) -> None:
-    with a_child(tmp_path, WAITING) as bystander:
+    with a_child(tmp_path, TELLING) as bystander:
         former = replace(bystander, started=bystander.started - 1)
         assert not is_alive(former)
         assert stop(former, SIGTERM, patience_seconds=0)
         kill(former)
+        os.kill(bystander.pid, SIGWINCH)
+        assert "asked to end" not in what_it_said(tmp_path, until="poked")
         assert is_alive(bystander)
 
 
