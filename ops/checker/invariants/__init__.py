@@ -1,0 +1,1 @@
+"""The ten invariants of the desk, one file each: pure functions over a story."""

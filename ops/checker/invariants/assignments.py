@@ -1,0 +1,112 @@
+"""2: a chat has at most one agent, who was online and a member when they got it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from ops.checker.history import Key
+from ops.checker.story import Story, Told, steps
+from ops.checker.verdict import Verdict
+from shared.contracts.chat_commands import ChatAssign
+from shared.contracts.chats import ChatAssigned, ChatTransferred
+
+_NAME = "one agent per chat, online and a member when it was assigned"
+_GIVES = (ChatAssigned, ChatTransferred)
+
+
+def assignments(story: Story) -> Verdict:
+    """Judge every assignment by what was told of its agent, and every other fact for leaving the agent be."""
+    given = [told for facts in story.facts.values() for told in facts if isinstance(told.event.data, _GIVES)]
+    broken = [
+        *_changed_hands_silently(story),
+        *_not_online(story, given),
+        *_not_a_member(story, given),
+        *_went_back(given),
+    ]
+    return Verdict(2, _NAME, len(given), broken)
+
+
+def _changed_hands_silently(story: Story) -> Iterator[str]:
+    """Between two assignments the agent of a chat stays, or the chat has none."""
+    for (_, chat_id), facts in story.facts.items():
+        for before, after in steps(facts):
+            if after is None:
+                continue
+            was, now = before.event.data, after.event.data
+            gives = isinstance(now, _GIVES)
+            if now.agent_id is not None and now.agent_id != was.agent_id and not gives:
+                yield f"chat {chat_id} went to {now.agent_id} with {after.event.type}, version {now.version}"
+            if now.state == "assigned" and now.agent_id is None:
+                yield f"chat {chat_id} is assigned to nobody at version {now.version}"
+            if now.assignment_version != was.assignment_version + gives:
+                yield f"chat {chat_id} counts its assignments wrongly at version {now.version}"
+
+
+def _assigning_commands(story: Story) -> set[Key]:
+    return {
+        (told.tenant_id, told.event.id)
+        for told in story.told("chat-commands.v1")
+        if isinstance(told.event.data, ChatAssign) and told.event.data.agent_id is not None
+    }
+
+
+def _presence_version(told: Told) -> int | None:
+    """Return the version of the agent's state that the decision says it went by."""
+    fact = told.event.data
+    why = fact.why or {}
+    if "presence_version" in why:
+        return int(why["presence_version"])
+    chosen = [one for one in why.get("shortlist", ()) if one.get("agent_id") == fact.agent_id]
+    return int(chosen[0]["presence_version"]) if chosen else None
+
+
+def _not_online(story: Story, given: Iterable[Told]) -> Iterator[str]:
+    for told in given:
+        fact = told.event.data
+        who = f"chat {fact.chat_id} went to {fact.agent_id}"
+        version = _presence_version(told)
+        states = story.agents.get((told.tenant_id, fact.agent_id), {})
+        if version is None or version not in states:
+            yield f"{who} by no state that presence ever told (version {version})"
+            continue
+        state = states[version].event.data
+        if state.state != "online" or state.draining:
+            yield f"{who}, who was {'draining' if state.draining else state.state} (version {version})"
+        newer = states.get(version + 1)
+        if newer is not None and story.surely_read("routing", newer.record, told.event.time):
+            yield f"{who} by version {version} of their state, though version {version + 1} had been read"
+
+
+def _not_a_member(story: Story, given: Iterable[Told]) -> Iterator[str]:
+    by_hand = _assigning_commands(story)
+    for told in given:
+        fact = told.event.data
+        if (told.tenant_id, told.event.causation_id or "") in by_hand:
+            continue
+        memberships = list(_documents_in_force(story, told, (told.tenant_id, fact.agent_id)))
+        if not any(fact.department_id in departments for departments in memberships):
+            yield f"chat {fact.chat_id} of {fact.department_id} went to {fact.agent_id}, who is no member"
+
+
+def _documents_in_force(story: Story, told: Told, agent: Key) -> Iterator[tuple[str, ...]]:
+    """Yield the departments of each revision that routing may have gone by."""
+    for document, newer in steps(story.agent_documents.get(agent, ())):
+        published = document.event.time <= told.record.written_at
+        replaced = newer is not None and story.surely_read("routing", newer.record, told.event.time)
+        if published and not replaced:
+            yield () if document.event.data.retired else document.event.data.departments
+
+
+def _went_back(given: Iterable[Told]) -> Iterator[str]:
+    """A decision that surely came later goes by no older state of the agent."""
+    by_agent: dict[Key, list[Told]] = defaultdict(list)
+    for told in given:
+        by_agent[(told.tenant_id, told.event.data.agent_id)].append(told)
+    for (_, agent_id), decisions in by_agent.items():
+        written = iter(sorted(decisions, key=lambda one: one.record.written_at))
+        done, newest = next(written, None), 0
+        for told in sorted(decisions, key=lambda one: one.event.time):
+            while done is not None and done.record.written_at < told.event.time:
+                newest = max(newest, _presence_version(done) or 0)
+                done = next(written, None)
+            if (_presence_version(told) or 0) < newest:
+                yield f"chat {told.event.data.chat_id} went to {agent_id} by an older state than before"

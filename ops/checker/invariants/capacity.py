@@ -1,0 +1,82 @@
+"""3: load never exceeds capacity."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from ops.checker.history import Key
+from ops.checker.story import Story, Told, steps
+from ops.checker.stretches import Stretch, holds
+from ops.checker.verdict import Verdict
+from shared.contracts.chats import ChatAssigned, ChatPendingUnmarked
+
+_NAME = "load never above capacity"
+
+
+def capacity(story: Story) -> Verdict:
+    """Judge every assignment by the load it told of, and by the chats its agent surely held meanwhile."""
+    held: dict[Key, list[Stretch]] = defaultdict(list)
+    for stretch in holds(story):
+        held[stretch.what].append(stretch)
+    given = [
+        told
+        for facts in story.facts.values()
+        for told in facts
+        if isinstance(told.event.data, ChatAssigned) and told.event.data.agent_id is not None
+    ]
+    broken = [*_told_too_much(story, given), *_held_too_many(story, held), *_miscounted(story)]
+    return Verdict(3, _NAME, len(given), broken)
+
+
+def _told_too_much(story: Story, given: Iterable[Told]) -> Iterator[str]:
+    for told in given:
+        fact = told.event.data
+        most = _most(story, (told.tenant_id, fact.agent_id), told)
+        if fact.agent_load is None or not 1 <= fact.agent_load <= most:
+            yield f"chat {fact.chat_id} made the load of {fact.agent_id} {fact.agent_load}, of {most}"
+
+
+def _most(story: Story, agent: Key, told: Told) -> int:
+    """Return the greatest capacity that routing may have gone by when it told this."""
+    return max(
+        (
+            document.event.data.capacity
+            for document, newer in steps(story.agent_documents.get(agent, ()))
+            if document.event.time <= told.record.written_at
+            and not (newer is not None and story.surely_read("routing", newer.record, told.event.time))
+        ),
+        default=0,
+    )
+
+
+def _held_too_many(story: Story, held: dict[Key, list[Stretch]]) -> Iterator[str]:
+    """Count the chats an agent surely held at once, whatever the events say of their load.
+
+    A pending chat that woke may exceed the capacity and is left out; so are chats from before a
+    capacity was lowered, for only a new assignment is judged.
+    """
+    for agent, stretches in held.items():
+        counted = [one for one in stretches if one.surely and not _woke(one)]
+        moments = sorted(
+            [(one.surely.start, 1, one) for one in counted] + [(one.surely.end, 0, one) for one in counted],
+            key=lambda moment: moment[:2],
+        )
+        load = 0
+        for _, begins, stretch in moments:
+            load += 1 if begins else -1
+            if begins and load > (most := _most(story, agent, stretch.began)):
+                yield f"{agent[1]} held {load} chats of {most} when chat {stretch.chat[1]} came"
+
+
+def _woke(stretch: Stretch) -> bool:
+    return isinstance(stretch.began.event.data, ChatPendingUnmarked)
+
+
+def _miscounted(story: Story) -> Iterator[str]:
+    """In the end the load that routing keeps is the number of chats it keeps for the agent."""
+    counted: dict[Key, int] = defaultdict(int)
+    for (tenant_id, _), chat in story.history.databases.chats.items():
+        if chat.state == "assigned" and chat.agent_id is not None:
+            counted[(tenant_id, chat.agent_id)] += 1
+    for agent, load in story.history.databases.loads.items():
+        if load != counted[agent]:
+            yield f"{agent[1]} is kept with a load of {load} and holds {counted[agent]} chats"

@@ -1,0 +1,80 @@
+"""How long a chat was in a state, as far as it can be known from outside.
+
+A commit lies between the time its event carries and the time the event was written. So a state surely
+lasted from when its beginning was written to the time its end carries; and at most from the time its
+beginning carries to when its end was written. What is judged by the sure part is never judged wrongly.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ops.checker.history import Key
+from ops.checker.story import Story, Told
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From ``start`` to ``end``; empty when the end is not after the start."""
+
+    start: datetime
+    end: datetime
+
+    def __bool__(self) -> bool:
+        return self.end > self.start
+
+    def within(self, other: "Span") -> "Span":
+        """Return what two spans have in common."""
+        return Span(max(self.start, other.start), min(self.end, other.end))
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A chat in one state, whose is told by ``what``: an agent's id, a department's."""
+
+    chat: Key
+    what: Key
+    began: Told
+    ended: Told | None
+    surely: Span
+    at_most: Span
+
+
+def holds(story: Story) -> Iterator[Stretch]:
+    """Yield each time an agent held a chat."""
+    return _stretches(story, lambda fact: fact.agent_id if fact.state == "assigned" else None)
+
+
+def unanswered(story: Story) -> Iterator[Stretch]:
+    """Yield each time an agent held a chat whose last word was the customer's."""
+    return _stretches(
+        story,
+        lambda fact: fact.agent_id if fact.state == "assigned" and fact.last_word == "customer" else None,
+    )
+
+
+def queued(story: Story) -> Iterator[Stretch]:
+    """Yield each time a chat waited in a department."""
+    return _stretches(story, lambda fact: fact.department_id if fact.state == "queued" else None)
+
+
+def _stretches(story: Story, what: Callable[[Any], str | None]) -> Iterator[Stretch]:
+    for chat, facts in story.facts.items():
+        began: Told | None = None
+        for told in facts:
+            now = what(told.event.data)
+            if began is not None and now != what(began.event.data):
+                yield _stretch(story, chat, what(began.event.data), began, told)
+                began = None
+            if began is None and now is not None:
+                began = told
+        if began is not None:
+            yield _stretch(story, chat, what(began.event.data), began, None)
+
+
+def _stretch(story: Story, chat: Key, what: str | None, began: Told, ended: Told | None) -> Stretch:
+    taken_at = story.history.taken_at
+    surely = Span(began.record.written_at, ended.event.time if ended else taken_at)
+    at_most = Span(began.event.time, ended.record.written_at if ended else taken_at)
+    return Stretch(chat, (chat[0], what or ""), began, ended, surely, at_most)
