@@ -1,0 +1,4 @@
+"""Which edits of a tenant's documents stand. Pure.
+
+`coherence` judges a set, `revisions` each document of it, `echoes` what the topic holds.
+"""

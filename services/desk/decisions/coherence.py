@@ -1,0 +1,195 @@
+"""Whether a set of documents fits together with those that are stored. Pure."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from services.desk.model import DocumentKey, Problem, Taken
+from shared.contracts.directory import (
+    AgentDocument,
+    CalendarDocument,
+    ChannelDocument,
+    DepartmentDocument,
+    DirectoryDocument,
+    RoutingRule,
+    RoutingRulesDocument,
+    TemplateDocument,
+    TenantDocument,
+)
+from shared.contracts.pair import canonical_address
+
+_Mistake: TypeAlias = tuple[tuple[str | int, ...], str]
+_SHOWN = 8
+"""How many of the names that exist a message lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """The tenant's documents as they would be, by kind and id; and what other tenants hold."""
+
+    tenant_id: str
+    documents: Mapping[DocumentKey, DirectoryDocument]
+    taken: Collection[Taken]
+
+    def names(self, kind: str) -> list[str]:
+        return sorted(key.id for key in self.documents if key.kind == kind)
+
+    def has(self, kind: str, name: str) -> bool:
+        return DocumentKey(self.tenant_id, kind, name) in self.documents
+
+    def others(self, document: DirectoryDocument) -> Iterator[DirectoryDocument]:
+        """Yield the other documents of the same kind."""
+        own = DocumentKey.of(self.tenant_id, document)
+        return (one for key, one in self.documents.items() if key.kind == own.kind and key != own)
+
+
+def problems(
+    tenant_id: str,
+    wanted: Sequence[DirectoryDocument],
+    stored: Iterable[DirectoryDocument],
+    taken: Collection[Taken] = (),
+) -> tuple[Problem, ...]:
+    """Return everything wrong with the wanted documents, beside the stored ones they do not replace."""
+    keys = [DocumentKey.of(tenant_id, document) for document in wanted]
+    documents = {DocumentKey.of(tenant_id, document): document for document in stored}
+    together = _Together(tenant_id, documents | dict(zip(keys, wanted, strict=True)), taken)
+    found = [*_doubles(keys), *_tenant_missing(together)]
+    for nth, document in enumerate(wanted):
+        found += [Problem(nth, path, message) for path, message in _mistakes(document, together)]
+    return tuple(found)
+
+
+def _doubles(keys: Sequence[DocumentKey]) -> Iterator[Problem]:
+    seen: set[DocumentKey] = set()
+    for nth, key in enumerate(keys):
+        if key in seen:
+            yield Problem(nth, ("id",), f"the {key.kind} {key.id!r} is there twice")
+        seen.add(key)
+
+
+def _tenant_missing(together: _Together) -> Iterator[Problem]:
+    if not together.names("tenant"):
+        yield Problem(None, (), f"nothing says who the tenant {together.tenant_id!r} is: a tenant is needed")
+
+
+def _mistakes(document: DirectoryDocument, together: _Together) -> Iterator[_Mistake]:
+    match document:
+        case TenantDocument():
+            yield from _in_tenant(document, together)
+        case DepartmentDocument():
+            yield from _in_department(document, together)
+        case AgentDocument():
+            yield from _in_agent(document, together)
+        case CalendarDocument():
+            yield from _in_calendar(document)
+        case ChannelDocument():
+            yield from _in_channel(document, together)
+        case TemplateDocument():
+            yield from _in_template(document, together)
+        case RoutingRulesDocument():
+            yield from _in_rules(document, together)
+        case _:
+            raise TypeError(f"nobody wrote rules for {type(document).__name__}")
+
+
+def _in_tenant(tenant: TenantDocument, together: _Together) -> Iterator[_Mistake]:
+    if tenant.id != together.tenant_id:
+        yield ("id",), f"the tenant's document is called like the tenant: {together.tenant_id!r}"
+    yield from _absent(together, "department", tenant.first_line_department, ("first_line_department",))
+    yield from _absent(together, "calendar", tenant.calendar, ("calendar",))
+
+
+def _in_department(department: DepartmentDocument, together: _Together) -> Iterator[_Mistake]:
+    yield from _absent(together, "calendar", department.calendar, ("calendar",))
+    yield from _absent(together, "department", department.fallback, ("fallback",))
+    if department.fallback == department.id:
+        yield ("fallback",), "a department cannot fall back on itself"
+
+
+def _in_agent(agent: AgentDocument, together: _Together) -> Iterator[_Mistake]:
+    for nth, department in enumerate(agent.departments):
+        yield from _absent(together, "department", department, ("departments", nth))
+    yield from _repeated(agent.departments, "departments", lambda nth: ("departments", nth))
+    yield from _repeated(agent.roles, "roles", lambda nth: ("roles", nth))
+    if not agent.roles:
+        yield ("roles",), "somebody without a role can do nothing: name agent, supervisor or admin"
+
+
+def _in_calendar(calendar: CalendarDocument) -> Iterator[_Mistake]:
+    if not _is_time_zone(calendar.time_zone):
+        yield ("time_zone",), f"{calendar.time_zone!r} is no IANA time zone such as Europe/Berlin"
+    dates = [exception.date.isoformat() for exception in calendar.exceptions]
+    yield from _repeated(dates, "exceptions", lambda nth: ("exceptions", nth, "date"))
+
+
+def _in_channel(channel: ChannelDocument, together: _Together) -> Iterator[_Mistake]:
+    """One address belongs to one tenant and one document: messages find their tenant by it."""
+    address = canonical_address(channel.business_address)
+    for other in together.others(channel):
+        if isinstance(other, ChannelDocument) and _sender(other) == (channel.channel, address):
+            yield ("business_address",), f"the channel {other.id!r} has this address already"
+    if Taken(channel.channel, address) in together.taken:
+        yield ("business_address",), "another tenant has this address"
+
+
+def _in_template(template: TemplateDocument, together: _Together) -> Iterator[_Mistake]:
+    for other in together.others(template):
+        if not isinstance(other, TemplateDocument):
+            continue
+        if (other.name, other.language) == (template.name, template.language):
+            yield ("name",), f"the template {other.id!r} has this name and language already"
+
+
+def _in_rules(rules: RoutingRulesDocument, together: _Together) -> Iterator[_Mistake]:
+    channels = [one for one in together.documents.values() if isinstance(one, ChannelDocument)]
+    addresses = {canonical_address(one.business_address) for one in channels}
+    for nth, rule in enumerate(rules.rules):
+        yield from _absent(together, "department", rule.department, ("rules", nth, "department"))
+        if rule.business_address is not None and canonical_address(rule.business_address) not in addresses:
+            yield (
+                ("rules", nth, "business_address"),
+                _no("address of a channel", rule.business_address, addresses),
+            )
+        if nth < len(rules.rules) - 1 and _matches_everything(rule):
+            yield ("rules", nth), "this rule matches every message, so the ones after it never decide"
+
+
+def _absent(
+    together: _Together, kind: str, name: str | None, path: tuple[str | int, ...]
+) -> Iterator[_Mistake]:
+    if name is not None and not together.has(kind, name):
+        yield path, _no(kind, name, together.names(kind))
+
+
+def _no(what: str, name: str, there: Collection[str]) -> str:
+    shown = ", ".join(sorted(there)[:_SHOWN])
+    more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
+    return f"there is no {what} {name!r}; there is {shown or 'none'}{more}"
+
+
+def _repeated(
+    words: Sequence[str], where: str, path: Callable[[int], tuple[str | int, ...]]
+) -> Iterator[_Mistake]:
+    counted: Counter[str] = Counter()
+    for nth, word in enumerate(words):
+        counted[word] += 1
+        if counted[word] > 1:
+            yield path(nth), f"{word!r} is in {where} twice"
+
+
+def _sender(channel: ChannelDocument) -> tuple[str, str]:
+    return channel.channel, canonical_address(channel.business_address)
+
+
+def _matches_everything(rule: RoutingRule) -> bool:
+    return not (rule.channel or rule.business_address or rule.keyword or rule.language or rule.hint)
+
+
+def _is_time_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True

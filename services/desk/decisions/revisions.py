@@ -1,0 +1,55 @@
+"""Compare-and-set on a document's revision. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from services.desk.model import (
+    Conflict,
+    Conflicted,
+    DocumentKey,
+    Edit,
+    Plan,
+    Stored,
+    Unchanged,
+    Verdict,
+    Write,
+)
+from shared.contracts.directory import DirectoryDocument
+
+
+def plan(tenant_id: str, wanted: Sequence[DirectoryDocument], stored: Mapping[DocumentKey, Stored]) -> Plan:
+    """Set every wanted document beside the one that is stored."""
+    keys = [DocumentKey.of(tenant_id, document) for document in wanted]
+    return Plan(
+        tenant_id,
+        tuple(
+            Edit(key, document, stored[key].document if key in stored else None)
+            for key, document in zip(keys, wanted, strict=True)
+        ),
+        tuple(sorted(stored.keys() - set(keys))),
+    )
+
+
+def compare_and_set(edit: Edit, stored: Stored | None) -> Verdict:
+    """An edit stands upon the revision its author saw; a document that is as wanted needs none."""
+    revision = stored.revision if stored else 0
+    if stored is not None and is_same(edit.wanted, stored.document):
+        return Unchanged()
+    if revision != edit.expected_revision:
+        return Conflict(edit.key, edit.expected_revision, revision)
+    return Write(edit.wanted.model_copy(update={"revision": revision + 1}))
+
+
+def settle(
+    edits: Iterable[Edit], stored: Mapping[DocumentKey, Stored]
+) -> tuple[DirectoryDocument, ...] | Conflicted:
+    """Return the documents to write, or every conflict: a set is applied whole or not at all."""
+    verdicts = [compare_and_set(edit, stored.get(edit.key)) for edit in edits]
+    conflicts = tuple(verdict for verdict in verdicts if isinstance(verdict, Conflict))
+    if conflicts:
+        return Conflicted(conflicts)
+    return tuple(verdict.document for verdict in verdicts if isinstance(verdict, Write))
+
+
+def is_same(one: DirectoryDocument, other: DirectoryDocument) -> bool:
+    """Tell whether two documents say the same, whatever their revisions."""
+    return one == other.model_copy(update={"revision": one.revision})
