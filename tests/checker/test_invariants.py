@@ -1,0 +1,362 @@
+"""The checker finds nothing in a clean history, and in each doctored one the invariant that it breaks."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ops.checker import check
+from ops.checker.history import Parked, Record
+from shared.contracts import chats
+from shared.contracts.event import Event
+from tests.checker.builders import NOON, Past, a_day, judged
+
+
+def test_a_clean_history_keeps_all_ten() -> None:
+    verdicts = judged(a_day())
+    assert {verdict.id: verdict.broken for verdict in verdicts.values()} == {n: [] for n in range(1, 11)}
+    assert all(verdict.checked > 0 for verdict in verdicts.values())
+
+
+def test_an_invariant_without_cases_does_not_hold() -> None:
+    past = Past()
+    past.open_for_business()
+    assert not any(verdict.holds for verdict in judged(past).values() if verdict.id not in {8, 10})
+
+
+def _is(kind: type[Any], **fields: Any) -> Callable[[Event[Any]], bool]:
+    return lambda event: (
+        isinstance(event.data, kind)
+        and all(getattr(event.data, name) == value for name, value in fields.items())
+    )
+
+
+def message_in_no_chat(past: Past) -> None:
+    past.write("+27820000009", "lost")
+
+
+def message_in_two_chats(past: Past) -> None:
+    hello = past.write("+27820000009", "twice")
+    past.open("c8", hello)
+    past.divert("c8", "t8")
+    past.add("c8", hello)
+
+
+def message_of_nobody_in_a_chat(past: Past) -> None:
+    past.drop("inbound-messages.v1", lambda event: event.data.provider_message_id == "m3")
+
+
+def messages_of_a_pair_swapped(past: Past) -> None:
+    first = past.write("+27820000009", "first")
+    second = past.write("+27820000009", "second")
+    past.open("c8", second)
+    past.add("c8", first)
+
+
+def acknowledged_record_missing(past: Past) -> None:
+    past.published.append(replace(past.published[0], offset=99))
+
+
+def chat_changes_hands_silently(past: Past) -> None:
+    past.rewrite("chats.v1", _is(chats.ChatMessageAdded, message_id="m2"), agent_id="ben")
+
+
+def assigned_to_an_agent_who_is_away(past: Past) -> None:
+    past.agent("ben", "away", 2)
+    past.open("c8", past.write("+27820000009", "m9"))
+    past.assign("c8", "ben", presence_version=2)
+
+
+def assigned_by_a_state_that_was_read_to_be_outdated(past: Past) -> None:
+    past.agent("ben", "away", 2)
+    past.beat("ann", "ben")
+    past.wait(seconds=2)
+    past.open("c8", past.write("+27820000009", "m9"))
+    past.assign("c8", "ben", presence_version=1)
+
+
+def assigned_by_no_known_state(past: Past) -> None:
+    past.rewrite("chats.v1", _is(chats.ChatAssigned, chat_id="c1"), why=None)
+
+
+def assigned_outside_the_department(past: Past) -> None:
+    past.rewrite("chats.v1", _is(chats.ChatAssigned, chat_id="c1"), department_id="service")
+
+
+def load_told_above_capacity(past: Past) -> None:
+    past.rewrite("chats.v1", _is(chats.ChatAssigned, chat_id="c1"), agent_load=3)
+
+
+def three_chats_held_at_once(past: Past) -> None:
+    for n in range(3):
+        past.open(f"c8{n}", past.write(f"+2782000009{n}", f"m8{n}"))
+        past.assign(f"c8{n}", "ann")
+        past.beat("ann", "ben")
+    past.rewrite("chats.v1", _is(chats.ChatAssigned, agent_id="ann"), agent_load=1)
+
+
+def two_open_chats_of_a_pair(past: Past) -> None:
+    past.open("c8", past.write("+27820000003", "m9"))
+    past.assign("c8", "ann")
+
+
+def two_open_tickets_of_a_pair(past: Past) -> None:
+    past.tell("c2", chats.ChatClosed, state="closed", by={"role": "system"}, reason="test")
+    past.open("c8", past.write("+27820000002", "m9"))
+    past.divert("c8", "t2")
+
+
+def free_form_outside_the_window(past: Past) -> None:
+    past.open("c8", past.write("+27820000009", "m9", sent_at=NOON - timedelta(hours=25)))
+    past.assign("c8", "ann")
+    past.answer("c8", "r8")
+
+
+def free_form_to_somebody_who_never_wrote(past: Past) -> None:
+    pair = past.chats["c1"].pair.model_copy(update={"customer_address": "+27820000077"})
+    request = past.request(pair, "r8")
+    past.call("r8")
+    past.deliver(request, "accepted")
+
+
+def refused_inside_the_window(past: Past) -> None:
+    request = past.reply("c3", "r8")
+    past.deliver(request, "refused", reason="window_closed")
+
+
+def providers_no_recorded_twice(past: Past) -> None:
+    request = past.reply("c3", "r8")
+    past.call("r8", taken=False, answer="declined", code="131047")
+    past.deliver(request, "failed", provider_code="131047")
+    past.deliver(request, "failed", provider_code="131047")
+
+
+def sent_again_after_the_provider_closed_the_window(past: Past) -> None:
+    past.wait(seconds=6)
+    request = past.reply("c3", "r8")
+    past.call("r8", taken=False, answer="declined", code="131047")
+    past.deliver(request, "failed", provider_code="131047")
+    past.wait(seconds=6)
+    past.answer("c3", "r9")
+
+
+def request_taken_twice(past: Past) -> None:
+    past.answer("c3", "r8")
+    past.call("r8")
+
+
+def request_sent_again_after_an_unclear_answer(past: Past) -> None:
+    request = past.reply("c3", "r8")
+    past.call("r8", taken=False, answer="unclear")
+    past.call("r8")
+    past.deliver(request, "in_doubt", "accepted")
+
+
+def request_dropped(past: Past) -> None:
+    past.reply("c3", "r8")
+
+
+def taken_message_told_as_refused(past: Past) -> None:
+    request = past.reply("c3", "r8")
+    past.call("r8")
+    past.deliver(request, "refused", reason="too_late")
+
+
+def replies_left_in_the_wrong_order(past: Past) -> None:
+    first, second = past.reply("c3", "r8"), past.reply("c3", "r9")
+    past.call("r9")
+    past.call("r8")
+    past.deliver(first, "accepted")
+    past.deliver(second, "accepted")
+
+
+def call_that_nobody_asked_for(past: Past) -> None:
+    past.call("r99")
+
+
+def read_before_sent(past: Past) -> None:
+    request = past.reply("c3", "r8")
+    past.call("r8")
+    past.deliver(request, "accepted", "read", "sent")
+
+
+def delivered_after_failed_without_a_word(past: Past) -> None:
+    request = past.reply("c3", "r8")
+    past.call("r8")
+    past.deliver(request, "accepted", "failed", "delivered")
+
+
+def gap_in_a_chat(past: Past) -> None:
+    past.drop("chats.v1", _is(chats.ChatMessageAdded, message_id="r1"))
+
+
+def last_change_never_told(past: Past) -> None:
+    past.drop("chats.v1", _is(chats.ChatClosed))
+
+
+def told_but_not_kept(past: Past) -> None:
+    past.open("c8", past.write("+27820000009", "m9"))
+    del past.chats["c8"]
+
+
+def reply_never_asked_to_be_sent(past: Past) -> None:
+    past.drop("outbound-messages.v1", lambda event: event.data.request_id == "r2")
+
+
+def event_told_in_two_ways(past: Past) -> None:
+    told = past.records["chats.v1"][0].event
+    assert told is not None
+    past.put(replace(told, data=told.data.model_copy(update={"priority": 5})))
+
+
+def queued_beside_a_free_agent(past: Past) -> None:
+    past.open("c8", past.write("+27820000009", "m9"))
+    past.queue("c8")
+    _time_passes(past, 5)
+    past.assign("c8", "ann")
+
+
+def left_with_an_agent_who_is_gone(past: Past) -> None:
+    past.beat("ann", "ben")
+    for _ in range(10):
+        past.wait(seconds=1)
+        past.beat("ann")
+
+
+def record_never_handled(past: Past) -> None:
+    past.put(past.records["agents.v1"][0].event)  # type: ignore[arg-type]
+    record = past.records["agents.v1"][-1]
+    past.records["agents.v1"][-1] = replace(record, digest=None)
+
+
+def broken_record_lost(past: Past) -> None:
+    _break_a_record(past)
+
+
+def parked_without_a_dead_letter(past: Past) -> None:
+    record = _break_a_record(past)
+    past.parked["routing"].append(
+        Parked(record.topic, record.partition, record.offset, "key", blocks_key=False, reason="broken_json")
+    )
+    past.parked["outbound"] = list(past.parked["routing"])
+
+
+def command_without_an_answer(past: Past) -> None:
+    past.drop("chats.v1", _is(chats.ChatClosed))
+    past.chats["c1"] = past.chats["c1"].model_copy(
+        update={"version": past.chats["c1"].version - 1, "state": "assigned", "agent_id": "ann"}
+    )
+
+
+def _break_a_record(past: Past) -> Record:
+    past.write("+27820000009", "broken")
+    record = replace(
+        past.records["inbound-messages.v1"][-1], event=None, digest=None, problem="broken_json", value=b"{"
+    )
+    past.records["inbound-messages.v1"][-1] = record
+    return record
+
+
+def _time_passes(past: Past, seconds: int) -> None:
+    for _ in range(seconds):
+        past.wait(seconds=1)
+        past.beat("ann", "ben")
+
+
+DOCTORED: list[tuple[int, Callable[[Past], None]]] = [
+    (1, message_in_no_chat),
+    (1, message_in_two_chats),
+    (1, message_of_nobody_in_a_chat),
+    (1, messages_of_a_pair_swapped),
+    (1, acknowledged_record_missing),
+    (2, chat_changes_hands_silently),
+    (2, assigned_to_an_agent_who_is_away),
+    (2, assigned_by_a_state_that_was_read_to_be_outdated),
+    (2, assigned_by_no_known_state),
+    (2, assigned_outside_the_department),
+    (3, load_told_above_capacity),
+    (3, three_chats_held_at_once),
+    (4, two_open_chats_of_a_pair),
+    (4, two_open_tickets_of_a_pair),
+    (5, free_form_outside_the_window),
+    (5, free_form_to_somebody_who_never_wrote),
+    (5, refused_inside_the_window),
+    (5, providers_no_recorded_twice),
+    (5, sent_again_after_the_provider_closed_the_window),
+    (6, request_taken_twice),
+    (6, request_sent_again_after_an_unclear_answer),
+    (6, request_dropped),
+    (6, taken_message_told_as_refused),
+    (6, replies_left_in_the_wrong_order),
+    (6, call_that_nobody_asked_for),
+    (7, read_before_sent),
+    (7, delivered_after_failed_without_a_word),
+    (8, gap_in_a_chat),
+    (8, last_change_never_told),
+    (8, told_but_not_kept),
+    (8, reply_never_asked_to_be_sent),
+    (8, event_told_in_two_ways),
+    (9, queued_beside_a_free_agent),
+    (9, left_with_an_agent_who_is_gone),
+    (10, record_never_handled),
+    (10, broken_record_lost),
+    (10, parked_without_a_dead_letter),
+    (10, command_without_an_answer),
+]
+
+
+@pytest.mark.parametrize(("invariant", "doctor"), DOCTORED, ids=[doctor.__name__ for _, doctor in DOCTORED])
+def test_a_doctored_history_breaks_the_invariant(invariant: int, doctor: Callable[[Past], None]) -> None:
+    past = a_day()
+    doctor(past)
+    assert judged(past)[invariant].broken
+
+
+def test_a_load_kept_wrongly_breaks_the_third() -> None:
+    history = a_day().history()
+    loads = {**history.databases.loads, ("acme", "ann"): 1}
+    doctored = replace(history, databases=replace(history.databases, loads=loads))
+    assert check(doctored)[2].broken
+
+
+def test_events_left_in_an_outbox_break_the_eighth() -> None:
+    history = a_day().history()
+    books = {**history.databases.books}
+    books["routing"] = replace(books["routing"], unsent=1)
+    doctored = replace(history, databases=replace(history.databases, books=books))
+    assert check(doctored)[7].broken
+
+
+def test_records_never_read_break_the_tenth() -> None:
+    history = a_day().history()
+    books = {**history.databases.books}
+    books["outbound"] = replace(books["outbound"], positions={})
+    doctored = replace(history, databases=replace(history.databases, books=books))
+    assert check(doctored)[9].broken
+
+
+def test_a_wait_while_inputs_lag_is_nobodys_fault() -> None:
+    past = a_day()
+    queued_beside_a_free_agent(past)
+    history = past.history()
+    lagging = tuple(replace(one, read_up_to=NOON) for one in history.readings["routing"])
+    readings = {**history.readings, "routing": lagging}
+    assert not check(replace(history, readings=readings))[8].broken
+
+
+def test_a_message_published_twice_is_one_message() -> None:
+    past = a_day()
+    hello = past.records["inbound-messages.v1"][0].event
+    assert hello is not None
+    past.put(hello)
+    assert not judged(past)[1].broken
+
+
+def test_an_event_of_ours_told_twice_is_one_event() -> None:
+    past = a_day()
+    for record in list(past.records["chats.v1"]):
+        assert record.event is not None
+        past.put(record.event)
+    assert [verdict.broken for verdict in judged(past).values()] == [[]] * 10
