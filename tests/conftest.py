@@ -1,21 +1,25 @@
 """What every test of real servers stands on: fresh databases, fresh topics, services as processes."""
 
 import asyncio
+import hashlib
 import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import asyncpg
 import pytest
 
+from ops.serving import MIGRATED
 from ops.stack import Addresses, ensure_up
 from ops.topics import create_topics
 from shared.platform.migrations import upgrade
 from shared.platform.settings import PlatformSettings
 from tests.processes import ServiceProcess
 
+ROOT = Path(__file__).parents[1]
 _numbers = itertools.count()
 
 
@@ -54,11 +58,11 @@ def servers() -> Addresses:
     return ensure_up()
 
 
-async def create_database(servers: Addresses, name: str) -> str:
-    """Create an empty database and return its URL."""
+async def create_database(servers: Addresses, name: str, template: str = "template1") -> str:
+    """Create a database and return its URL."""
     connection = await asyncpg.connect(servers.database_url)
     try:
-        await connection.execute(f"create database {name}")
+        await connection.execute(f"create database {name} template {template}")
     finally:
         await connection.close()
     return servers.database_url.rsplit("/", 1)[0] + "/" + name
@@ -74,10 +78,37 @@ async def drop_database(servers: Addresses, name: str) -> None:
 
 @pytest.fixture
 async def database_url(servers: Addresses) -> AsyncIterator[str]:
-    """An empty database of its own, dropped afterwards."""
+    """A database of its own with every migration applied, dropped afterwards."""
+    name = unique("test_")
+    yield await create_database(servers, name, template=await _template(servers))
+    await drop_database(servers, name)
+
+
+@pytest.fixture
+async def empty_database_url(servers: Addresses) -> AsyncIterator[str]:
+    """A database of its own without anything in it, dropped afterwards."""
     name = unique("test_")
     yield await create_database(servers, name)
     await drop_database(servers, name)
+
+
+async def _template(servers: Addresses) -> str:
+    """Return the database that others are copied from, made once for each state of the migrations."""
+    sources = [*ROOT.glob("services/*/migrations/versions/*.py"), ROOT / "shared/platform/tables.py"]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()[:16]
+    name = f"chatdesk_template_{digest}"
+    connection = await asyncpg.connect(servers.database_url)
+    try:
+        await connection.execute("select pg_advisory_lock(hashtext('chatdesk test template'))")
+        if not await connection.fetchval("select 1 from pg_database where datname = $1", name):
+            unfinished = unique("unfinished_")
+            url = await create_database(servers, unfinished)
+            for service in MIGRATED:
+                await asyncio.to_thread(upgrade, service, url)
+            await connection.execute(f"alter database {unfinished} rename to {name}")
+    finally:
+        await connection.close()
+    return name
 
 
 @pytest.fixture
@@ -86,14 +117,13 @@ def migrated(database_url: str) -> "Migrated":
 
 
 class Migrated:
-    """Applies a service's migrations to this test's database and returns its URL."""
+    """This test's database, with the schemas of the services it names."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     async def __call__(self, *services: str) -> str:
-        for service in services:
-            await asyncio.to_thread(upgrade, service, self.url)
+        assert set(services) <= set(MIGRATED)
         return self.url
 
 
