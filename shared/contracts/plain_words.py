@@ -34,7 +34,7 @@ def rejection(error: ValidationError) -> Rejected:
     """Name the first field at fault and what is wrong with it. Never repeats the value: it may be private."""
     faults = error.errors(include_url=False, include_input=False)
     first = faults[0]
-    words = _words(first)
+    words = in_words(first)
     path = _path(first["loc"])
     more = "" if len(faults) == 1 else f" (and {len(faults) - 1} more)"
     return Rejected(_reason(first, words), f"{path} {words}{more}")
@@ -48,7 +48,8 @@ def _reason(fault: ErrorDetails, words: str) -> str:
     return "naive_time" if words == "must carry a time zone" else "invalid_attribute"
 
 
-def _words(fault: ErrorDetails) -> str:
+def in_words(fault: ErrorDetails) -> str:
+    """Say what is wrong with one field, to follow its name."""
     words = _WORDS.get(fault["type"])
     return f"is not valid: {fault['msg']}" if words is None else words.format_map(fault.get("ctx", {}))
 
