@@ -1,6 +1,6 @@
 """``agent-signals.v1``: what people's sessions, supervisors and routing say about an agent."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -8,7 +8,7 @@ from shared.contracts.actors import Actor
 from shared.contracts.event import Model
 from shared.contracts.fields import Flag, Id, Time, Word
 
-LeaseSeconds = Annotated[int, Field(strict=True, ge=1)]
+LeaseSeconds: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=86_400)]
 
 
 class AgentSignedIn(Model):

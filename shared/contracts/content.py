@@ -5,7 +5,19 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from shared.contracts.event import Model
-from shared.contracts.fields import Body, Count, Flag, Id, JsonObject, JsonValue, Line, Name, Url, Word
+from shared.contracts.fields import (
+    Body,
+    Count,
+    Detail,
+    Flag,
+    Id,
+    JsonObject,
+    JsonValue,
+    Line,
+    Name,
+    Url,
+    Word,
+)
 
 
 class Text(Model):
@@ -33,7 +45,7 @@ class Media(Model):
 
     kind: Literal["image", "video", "audio", "document", "sticker"]
     media: MediaFile
-    caption: Body | None = None
+    caption: Detail | None = None
 
 
 class Location(Model):
@@ -59,7 +71,7 @@ class Reply(Model):
     kind: Literal["reply"] = "reply"
     id: Id
     title: Line
-    payload: Body | None = None
+    payload: Detail | None = None
 
 
 class Order(Model):

@@ -2,7 +2,7 @@
 
 from shared.contracts.actors import Actor
 from shared.contracts.event import Model
-from shared.contracts.fields import Address, Body, Channel, Count, Id, Time, Word
+from shared.contracts.fields import Address, Channel, Count, Detail, Id, Time, Word
 from shared.contracts.outbound_messages import Purpose
 from shared.contracts.pairs import Window
 
@@ -24,7 +24,7 @@ class Delivery(Model):
     at: Time
     reason: Word | None = None
     provider_code: Word | None = None
-    provider_detail: Body | None = None
+    provider_detail: Detail | None = None
     retry_not_before: Time | None = None
     window: Window | None = None
 

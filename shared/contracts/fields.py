@@ -67,6 +67,8 @@ Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Line: TypeAlias = Annotated[str, StringConstraints(max_length=1024)]
 Body: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
+Detail: TypeAlias = Annotated[str, StringConstraints(max_length=65_536)]
+"""Text that others wrote beside the point; it may be empty."""
 Url: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 Channel: TypeAlias = Literal["whatsapp", "sms"]
 Time: TypeAlias = Annotated[AwareDatetime, BeforeValidator(read_time)]

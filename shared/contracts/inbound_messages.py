@@ -6,8 +6,8 @@ from shared.contracts.content import Content
 from shared.contracts.event import Model
 from shared.contracts.fields import (
     Address,
-    Body,
     Channel,
+    Detail,
     Flag,
     Id,
     JsonObject,
@@ -25,8 +25,8 @@ class Handover(Model):
     model_config = ConfigDict(populate_by_name=True)
 
     from_: Name = Field(alias="from")
-    summary: Body
-    transcript: Body | None = None
+    summary: Detail
+    transcript: Detail | None = None
     fields_: JsonObject | None = Field(default=None, alias="fields")
 
 

@@ -3,7 +3,7 @@
 from typing import Literal, TypeAlias
 
 from shared.contracts.event import Model
-from shared.contracts.fields import Address, Body, Channel, Id, Name, Time, Word
+from shared.contracts.fields import Address, Channel, Detail, Id, Name, Time, Word
 
 ReceiptStatus: TypeAlias = Literal["accepted", "sent", "delivered", "read", "played", "failed"]
 
@@ -20,7 +20,7 @@ class Receipt(Model):
     status: ReceiptStatus
     at: Time
     code: Word | None = None
-    detail: Body | None = None
+    detail: Detail | None = None
 
 
 class TemplateChanged(Model):

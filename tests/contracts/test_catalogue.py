@@ -162,8 +162,8 @@ OTHER: dict[str, tuple[Event[Model], Event[Model]]] = {
         an_event("chatdesk.message.edited.v1", {"provider_message_id": "wamid.1"}),
     ),
     "parts that look alike when they are joined": (
-        an_event(data={"provider": "a", "provider_message_id": "b:c"}),
-        an_event(data={"provider": "a:b", "provider_message_id": "c"}),
+        an_event("chatdesk.chat.close.v1", source="a", id="b:c"),
+        an_event("chatdesk.chat.close.v1", source="a:b", id="c"),
     ),
     "an id that imitates the border between parts": (
         an_event("chatdesk.chat.close.v1", source="a", id="1:b1:c"),

@@ -37,6 +37,11 @@ BAD_RECORDS: dict[str, tuple[bytes | None, str, str]] = {
         "broken_json",
         "the document holds half a surrogate pair",
     ),
+    "half a surrogate pair in a name": (
+        a_record(data={"referral": {"\ud83d": 1}}),
+        "broken_json",
+        "the document holds half a surrogate pair",
+    ),
     "U+0000": (
         a_record(data={"customer_name": "a\x00"}),
         "broken_json",
@@ -127,6 +132,11 @@ BAD_RECORDS: dict[str, tuple[bytes | None, str, str]] = {
         "invalid_data",
         "data.content must name its kind",
     ),
+    "a content with an empty kind": (
+        a_record(data={"content": {"kind": ""}}),
+        "invalid_data",
+        "data.content must name its kind",
+    ),
     "several faults": (
         a_record(data={"channel": "fax", "provider": 5}),
         "invalid_data",
@@ -184,6 +194,8 @@ def test_the_pair_of_what_a_service_says_is_the_one_it_wrote_for_it_knows_the_al
 
     assert an_event("chatdesk.delivery.sent.v1", pairkey=alias).pair_key == alias
     assert an_event("chatdesk.delivery.sent.v1").pair_key == PAIR_KEY
+    encoded = alias.replace("+", "%2B")
+    assert an_event("chatdesk.delivery.sent.v1", pairkey=encoded).pair_key == alias
 
 
 def test_a_time_with_any_offset_is_read_as_utc_and_written_with_z() -> None:

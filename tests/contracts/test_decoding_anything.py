@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.contracts import catalogue, cloudevents
@@ -38,6 +38,10 @@ _HEADERS = st.lists(
 )
 
 
+_patient = settings(deadline=None)
+"""The first event of a type builds its reader, and a busy machine may take its time for it."""
+
+
 def _read_or_rejected(value: bytes | None, headers: list[tuple[str, bytes | None]]) -> Event[Model] | None:
     event = None
     with contextlib.suppress(Rejected):
@@ -56,16 +60,19 @@ def _holds(event: Event[Model] | None) -> None:
     assert cloudevents.decode(cloudevents.encode(event)) == event
 
 
+@_patient
 @given(st.none() | st.binary(), _HEADERS)
 def test_any_bytes_are_read_or_rejected(value: bytes | None, headers: list[tuple[str, bytes | None]]) -> None:
     _holds(_read_or_rejected(value, headers))
 
 
+@_patient
 @given(_JSON, _HEADERS)
 def test_any_json_is_read_or_rejected(document: Any, headers: list[tuple[str, bytes | None]]) -> None:
     _holds(_read_or_rejected(json.dumps(document).encode(), headers))
 
 
+@_patient
 @given(st.sampled_from(every_type()), st.sampled_from(_ATTRIBUTES), _JSON)
 @example("chatdesk.message.received.v1", "time", "9999-12-31T23:59:59-01:00")
 @example("chatdesk.message.received.v1", "pairkey", "%ff:%00:\ud800:d")
@@ -73,6 +80,7 @@ def test_any_attribute_is_read_or_rejected(wire_type: str, name: str, value: Any
     _holds(_read_or_rejected(a_record(wire_type, **{name: value}), []))
 
 
+@_patient
 @given(st.data(), st.sampled_from(every_type()), _JSON)
 def test_any_value_of_any_field_is_read_or_rejected(data: st.DataObject, wire_type: str, value: Any) -> None:
     record = minimal_record(wire_type)["data"]
@@ -82,6 +90,7 @@ def test_any_value_of_any_field_is_read_or_rejected(data: st.DataObject, wire_ty
     _holds(_read_or_rejected(a_record(wire_type, {path: value}), []))
 
 
+@_patient
 @given(st.sampled_from(every_type()), _JSON)
 def test_any_content_is_read_or_rejected(wire_type: str, value: Any) -> None:
     kinds = ("text", "image", "location", "contacts", "reply", "order", "reaction", "template", "poll")
@@ -90,6 +99,7 @@ def test_any_content_is_read_or_rejected(wire_type: str, value: Any) -> None:
         _holds(_read_or_rejected(a_record(wire_type, {"content": content}), []))
 
 
+@_patient
 @given(_HEADERS)
 def test_any_headers_beside_those_of_binary_mode_are_survived(
     headers: list[tuple[str, bytes | None]],
@@ -100,6 +110,7 @@ def test_any_headers_beside_those_of_binary_mode_are_survived(
 _TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=50)
 
 
+@_patient
 @given(
     st.sampled_from(every_type()),
     st.tuples(_TEXT, _TEXT, _TEXT),
