@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -38,9 +39,17 @@ def apply(
 
 
 async def create_topics(
-    bootstrap: str, prefix: str, *, replication: int = 1, partitions: int | None = None
+    bootstrap: str,
+    prefix: str,
+    *,
+    replication: int = 1,
+    partitions: int | None = None,
+    configs: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
-    """Create the missing topics and wait until all of them have leaders. Returns the names created."""
+    """Create the missing topics and wait until all of them have leaders. Returns the names created.
+
+    ``configs`` are settings of Kafka's for each new topic, beside those of the catalogue.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
@@ -53,7 +62,7 @@ async def create_topics(
                         prefix + topic.name,
                         partitions or topic.partitions,
                         replication,
-                        topic_configs=_settings(topic, replication),
+                        topic_configs={**_settings(topic, replication), **configs},
                     )
                     for topic in missing
                 ]

@@ -17,8 +17,8 @@ Key: TypeAlias = tuple[str, str]
 class Record:
     """One record of a topic, decoded.
 
-    ``written_at`` is no earlier than the record was written. The commit that a service's event tells of
-    lies between ``event.time`` and ``written_at`` of its first occurrence.
+    ``written_at`` is when the broker took it (topics keep ``LogAppendTime``), rounded up. The commit that
+    a service's event tells of lies between ``event.time`` and ``written_at`` of its first occurrence.
     """
 
     topic: str
