@@ -11,6 +11,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from ops.serving import MIGRATED
 from ops.stack import Addresses, ensure_up
@@ -18,6 +19,10 @@ from ops.topics import create_topics
 from shared.platform.migrations import upgrade
 from shared.platform.settings import PlatformSettings
 from tests.processes import ServiceProcess
+
+# A slow machine is no failure of a property.
+hypothesis_settings.register_profile("desk", deadline=None, print_blob=True)
+hypothesis_settings.load_profile("desk")
 
 ROOT = Path(__file__).parents[1]
 _numbers = itertools.count()
