@@ -1,6 +1,5 @@
 """The pipeline's own bookkeeping in a service's schema: what was seen, read, parked, due and said."""
 
-import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,24 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.platform.outcome import Due
-from shared.platform.records import Decoded, Parked
+from shared.platform.records import Decoded, Parked, readable_headers
 from shared.platform.triage import Admission
 
 KEEP_SEEN = timedelta(days=8)
 """Longer than providers redeliver (7 days); a republication after that counts as new."""
+
+_PARK = text(
+    "insert into parked_records (tenant_id, key, blocks_key, topic, partition, record_offset, record_key,"
+    " headers, value, reason, detail, attempts, parked_at) "
+    "select tenant_id, key, blocks_key, topic, partition, record_offset, record_key, cast(headers as jsonb),"
+    " value, reason, detail, attempts, :now from unnest(cast(:tenants as text[]), cast(:keys as text[]),"
+    " cast(:blocking as boolean[]), cast(:topics as text[]), cast(:partitions as int[]),"
+    " cast(:offsets as bigint[]), cast(:record_keys as bytea[]), cast(:headers as text[]),"
+    " cast(:values as bytea[]), cast(:reasons as text[]), cast(:details as text[]), cast(:attempts as int[]))"
+    " with ordinality as u(tenant_id, key, blocks_key, topic, partition, record_offset, record_key, headers,"
+    " value, reason, detail, attempts, n) order by n "
+    "on conflict (topic, partition, record_offset) do nothing returning topic, partition, record_offset"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,37 +130,28 @@ class Journal:
             {"subjects": subjects, "versions": [versions[s] for s in subjects]},
         )
 
-    async def park(self, tx: AsyncConnection, parked: Sequence[Parked], now: datetime) -> None:
-        """Put records aside; a record parked before keeps its first entry."""
+    async def park(self, tx: AsyncConnection, parked: Sequence[Parked], now: datetime) -> list[Parked]:
+        """Put records aside and return those that were not aside before; a repeat keeps its first entry."""
         if not parked:
-            return
-        await tx.execute(
-            text(
-                "insert into parked_records (tenant_id, key, blocks_key, topic, partition, record_offset,"
-                " record_key, headers, value, reason, detail, attempts, parked_at) "
-                "values (:tenant_id, :key, :blocks_key, :topic, :partition, :record_offset,"
-                " :record_key, cast(:headers as jsonb), :value, :reason, :detail, :attempts, :now) "
-                "on conflict (topic, partition, record_offset) do nothing"
-            ),
-            [
-                {
-                    "tenant_id": one.tenant_id,
-                    "key": one.key,
-                    "blocks_key": one.blocks_key,
-                    "topic": one.record.topic,
-                    "partition": one.record.partition,
-                    "record_offset": one.record.offset,
-                    "record_key": one.record.key,
-                    "headers": json.dumps([[name, readable(value)] for name, value in one.record.headers]),
-                    "value": one.record.value,
-                    "reason": one.reason,
-                    "detail": one.detail,
-                    "attempts": one.attempts,
-                    "now": now,
-                }
-                for one in parked
-            ],
-        )
+            return []
+        columns = {
+            "tenants": [one.tenant_id for one in parked],
+            "keys": [one.key for one in parked],
+            "blocking": [one.blocks_key for one in parked],
+            "topics": [one.record.topic for one in parked],
+            "partitions": [one.record.partition for one in parked],
+            "offsets": [one.record.offset for one in parked],
+            "record_keys": [one.record.key for one in parked],
+            "headers": [json.dumps(readable_headers(one.record.headers)) for one in parked],
+            "values": [one.record.value for one in parked],
+            "reasons": [one.reason for one in parked],
+            "details": [one.detail for one in parked],
+            "attempts": [one.attempts for one in parked],
+            "now": now,
+        }
+        rows = await tx.execute(_PARK, columns)
+        new = {(topic, partition, offset) for topic, partition, offset in rows}
+        return [one for one in parked if (one.record.topic, one.record.partition, one.record.offset) in new]
 
     async def say(self, tx: AsyncConnection, rows: Sequence[OutboxRow], now: datetime) -> None:
         """Append events to their lanes; ids follow the given order."""
@@ -341,14 +344,3 @@ class Journal:
             {"before": now - KEEP_SEEN, "limit": limit},
         )
         return deleted.rowcount
-
-
-def readable(value: bytes | None) -> str | None:
-    """Return bytes as text where they are text, else as ``base64:…``."""
-    if value is None:
-        return None
-    try:
-        decoded = value.decode()
-    except UnicodeDecodeError:
-        return "base64:" + base64.b64encode(value).decode()
-    return decoded.replace("\x00", "\ufffd")

@@ -24,9 +24,9 @@ PATIENCE_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The outbox is empty. ``by_service`` tells whether the running service published it, or we did."""
+    """Everything is published: ``by_us``, or, where anything was waiting, by the running service."""
 
-    by_service: bool
+    by_us: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Outbox:
                     rows = await self._rows()
         except TimeoutError:
             return Waiting(rows, self._publisher.failure)
-        return Left(by_service=not ours)
+        return Left(by_us=ours)
 
     async def close(self) -> None:
         """Let go of the broker."""

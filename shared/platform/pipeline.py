@@ -20,9 +20,19 @@ from shared.contracts.event import Cause, Event, Model, derived_id
 from shared.platform import metrics
 from shared.platform.clock import Clock
 from shared.platform.faults import is_transient
-from shared.platform.journal import Journal, OutboxRow, readable
+from shared.platform.journal import Journal, OutboxRow
 from shared.platform.outcome import Outcome, Rejection
-from shared.platform.records import Decoded, Item, Parked, Record, Tombstone, Undecodable, next_offsets
+from shared.platform.records import (
+    Decoded,
+    Item,
+    Parked,
+    Record,
+    Tombstone,
+    Undecodable,
+    next_offsets,
+    readable,
+    readable_headers,
+)
 from shared.platform.service import Service
 from shared.platform.tables import LANES
 from shared.platform.triage import Facts, triage
@@ -128,11 +138,10 @@ class Pipeline:
         await self._put_aside(tx, [_rejected(rejection) for rejection in outcome.rejected], now)
 
     async def _put_aside(self, tx: AsyncConnection, parked: Sequence[Parked], now: datetime) -> None:
-        if not parked:
-            return
-        await self._journal.park(tx, parked, now)
-        await self._journal.say(tx, [dead_letter(self._service.name, one, now) for one in parked], now)
-        for one in parked:
+        """Park records and say so once, also when a batch is read again whose commit went unanswered."""
+        new = await self._journal.park(tx, parked, now)
+        await self._journal.say(tx, [dead_letter(self._service.name, one, now) for one in new], now)
+        for one in new:
             count = metrics.RECORDS_PARKED if one.blocks_key else metrics.RECORDS_REJECTED
             count.labels(one.record.topic, one.reason).inc()
             self._log.warning(
@@ -213,7 +222,11 @@ def lane_of(key: str) -> int:
 
 
 def dead_letter(service: str, parked: Parked, now: datetime) -> OutboxRow:
-    """Build the dead letter that tells people what was parked, where and why."""
+    """Build the dead letter that tells people what was parked, where and why.
+
+    It leaves out parts of the original until a topic takes it, for bytes may grow sixfold as JSON. Where to
+    find the original is always told.
+    """
     record = parked.record
     source = f"{record.topic}/{record.partition}/{record.offset}"
     letter = DeadLetter(
@@ -222,18 +235,25 @@ def dead_letter(service: str, parked: Parked, now: datetime) -> OutboxRow:
         partition=record.partition,
         offset=record.offset,
         key=readable(record.key),
-        headers=[(name, readable(value)) for name, value in record.headers],
+        headers=readable_headers(record.headers),
         value=readable(record.value) if len(record.value or b"") <= LARGEST_KEPT else None,
         reason=parked.reason,
         detail=parked.detail,
         attempts=parked.attempts,
         parked_key=parked.key if parked.blocks_key else None,
     )
-    topic = f"{service}.dead-letters.v1"
-    event = catalogue.fact(
-        Cause(parked.tenant_id, derived_id(service, source)), letter, source=service, subject=source, time=now
-    )
-    return OutboxRow(lane_of(parked.key), topic, parked.key, cloudevents.encode(event))
+    cause = Cause(parked.tenant_id, derived_id(service, source))
+
+    def encoded(**left_out: tuple[()] | None) -> bytes:
+        kept = letter.model_copy(update=left_out)
+        return cloudevents.encode(catalogue.fact(cause, kept, source=service, subject=source, time=now))
+
+    value = encoded()
+    if len(value) > LARGEST_EVENT:
+        value = encoded(value=None)
+    if len(value) > LARGEST_EVENT:
+        value = encoded(value=None, headers=(), key=None)
+    return OutboxRow(lane_of(parked.key), f"{service}.dead-letters.v1", parked.key, value)
 
 
 def backoff(attempt: int, *, salt: int) -> float:

@@ -1,5 +1,6 @@
 """A Kafka record as bytes, and what decoding made of it."""
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,3 +72,23 @@ def next_offsets(items: Sequence[Item]) -> dict[tuple[str, int], int]:
         place = (item.record.topic, item.record.partition)
         ends[place] = max(ends.get(place, 0), item.record.offset + 1)
     return ends
+
+
+def readable_headers(headers: Headers) -> list[tuple[str, str | None]]:
+    """Return headers as JSON and PostgreSQL can hold them: a name may be any text on Kafka."""
+    return [(_storable(name), readable(value)) for name, value in headers]
+
+
+def readable(value: bytes | None) -> str | None:
+    """Return bytes as text where they are text, else as ``base64:…``."""
+    if value is None:
+        return None
+    try:
+        decoded = value.decode()
+    except UnicodeDecodeError:
+        return "base64:" + base64.b64encode(value).decode()
+    return _storable(decoded)
+
+
+def _storable(text: str) -> str:
+    return text.replace("\x00", "\ufffd")
