@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -19,7 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
 from ops.stack import Addresses, LocalServer, LocalStack, StackError, ensure_up, kafka, postgres, state
-from ops.stack.children import is_alive, working_in
+from ops.stack.children import Launch, is_alive, kill, spawn, working_in
 from ops.stack.kinds import Kind, ServerName
 from ops.stack.local import quietly
 from tests.stack.builders import WAITING, a_child
@@ -208,10 +209,23 @@ def test_postgresql_starts_though_the_number_it_left_behind_is_somebody_elses_by
     server.kill()
     left_behind = stack.root / POSTGRES / "postmaster.pid"
     _, *rest = left_behind.read_text("utf-8").splitlines()
-    with a_child(tmp_path, WAITING) as successor:
+    # Only a process of the same user is one that PostgreSQL would mistake for another server.
+    as_the_same = left_behind.stat().st_uid if os.geteuid() == 0 else None
+    successor = spawn(Launch(["sleep", "60"], Path("/"), uid=as_the_same), tmp_path / "log")
+    try:
         left_behind.write_text("\n".join([str(successor.pid), *rest]), "utf-8")
         server.start()
         assert is_alive(successor)
+    finally:
+        kill(successor)
+
+
+def test_only_this_machine_reaches_the_servers(up: Addresses) -> None:
+    for address in (up.kafka, up.database_url, up.redis_url):
+        port = urlsplit(address if "://" in address else f"//{address}").port
+        # Not the address they listen on, but answered by whatever listens on all.
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), timeout=5)
 
 
 @pytest.mark.usefixtures("up")
