@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 COMMANDS = {
     "stack": "ops.stack.cli:app",
     "topics": "ops.topics:app",
+    "directory": "ops.directory:app",
     "tail": "ops.topics:tail",
     "migrate": "ops.serving:migrate",
     "run": "ops.serving:run",

@@ -59,6 +59,11 @@ class Stored:
         return self.document.revision
 
 
+def is_same(one: DirectoryDocument, other: DirectoryDocument) -> bool:
+    """Tell whether two documents say the same, whatever their revisions."""
+    return one == other.model_copy(update={"revision": one.revision})
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What is wrong with a set of documents: in which of them (by position), at which field."""
@@ -89,6 +94,11 @@ class Edit:
     def expected_revision(self) -> int:
         """The revision the edit stands upon, 0 for a document that was not there."""
         return self.before.revision if self.before else 0
+
+    @property
+    def changes(self) -> bool:
+        """Whether what is wanted differs from what was seen."""
+        return self.before is None or not is_same(self.wanted, self.before)
 
 
 @dataclass(frozen=True, slots=True)

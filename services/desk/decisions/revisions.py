@@ -12,6 +12,7 @@ from services.desk.model import (
     Unchanged,
     Verdict,
     Write,
+    is_same,
 )
 from shared.contracts.directory import DirectoryDocument
 
@@ -48,8 +49,3 @@ def settle(
     if conflicts:
         return Conflicted(conflicts)
     return tuple(verdict.document for verdict in verdicts if isinstance(verdict, Write))
-
-
-def is_same(one: DirectoryDocument, other: DirectoryDocument) -> bool:
-    """Tell whether two documents say the same, whatever their revisions."""
-    return one == other.model_copy(update={"revision": one.revision})

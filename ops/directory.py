@@ -1,0 +1,172 @@
+"""`chatdesk directory`: the documents of a tenant, kept in a file and applied as a whole."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, assert_never
+
+import typer
+from sqlalchemy.exc import DBAPIError
+
+from ops.stack import StackError, ensure_up
+from ops.tenant_file import BadFile, Mistake, TenantFile, read_tenant_file
+from services.desk.app import (
+    Applied,
+    Conflict,
+    Conflicted,
+    Directory,
+    DocumentKey,
+    Edit,
+    Invalid,
+    Left,
+    Plan,
+    Waiting,
+    open_directory,
+)
+from shared.contracts.directory import DirectoryDocument
+from shared.platform import log
+from shared.platform.settings import PlatformSettings
+
+app = typer.Typer(help="The documents of a tenant.", no_args_is_help=True)
+
+_NO_SCHEMA = ("3F000", "42P01")
+_LONGEST_VALUE = 60
+
+
+@app.callback()
+def directory() -> None:
+    """The documents of a tenant: departments, agents, calendars, channels, templates, routing rules."""
+
+
+@app.command()
+def apply(
+    file: Annotated[Path, typer.Argument(help="A tenant and its documents, in YAML.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would change.")] = False,
+) -> None:
+    """Make a tenant's documents what a file says. What the file leaves out stays as it is."""
+    wanted = _read(file)
+    log.configure("CRITICAL", "directory")
+    try:
+        addresses = ensure_up()
+        settings = PlatformSettings(
+            kafka=addresses.kafka, database_url=addresses.database_url, redis_url=addresses.redis_url
+        )
+        asyncio.run(_apply(file, wanted, settings, dry_run=dry_run))
+    except (StackError, OSError) as error:
+        _fail([str(error)])
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in _NO_SCHEMA:
+            _fail(["the desk has no tables in this database yet: run `chatdesk migrate`"])
+        _fail([f"the database does not go along: {error.orig}"])
+
+
+def _read(file: Path) -> TenantFile:
+    try:
+        return read_tenant_file(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        _fail([f"{file}: {error.strerror}"])
+    except UnicodeDecodeError:
+        _fail([f"{file}: is not text in UTF-8"])
+    except BadFile as error:
+        _fail_at(file, error.mistakes)
+
+
+async def _apply(file: Path, wanted: TenantFile, settings: PlatformSettings, *, dry_run: bool) -> None:
+    async with open_directory(settings) as documents:
+        plan = await documents.plan(wanted.tenant_id, wanted.documents)
+        if isinstance(plan, Invalid):
+            _fail_invalid(file, wanted, plan)
+        if dry_run:
+            _tell(f"{file} (only looked at)", plan, (edit.key for edit in plan.edits if edit.changes))
+            return
+        match await documents.apply(plan):
+            case Applied(written=written):
+                _tell(str(file), plan, written)
+                await _publish(documents, is_new=bool(written))
+            case Conflicted(conflicts=conflicts):
+                _fail([_collision(one) for one in conflicts] + ["nothing was written: look and apply again"])
+            case Invalid() as invalid:
+                _fail_invalid(file, wanted, invalid)
+            case other:
+                assert_never(other)
+
+
+def _tell(source: str, plan: Plan, changed: Iterable[DocumentKey]) -> None:
+    """Print what changed of each document, and what the file left out."""
+    keys = set(changed)
+    edits = [edit for edit in plan.edits if edit.key in keys]
+    typer.echo(f"{plan.tenant_id}, from {source}")
+    for edit in edits:
+        verb = "updated" if edit.before else "created"
+        typer.echo(f"  {verb:9}{_name(edit.key):40}{_difference(edit)}".rstrip())
+    updated = sum(edit.before is not None for edit in edits)
+    created, same = len(edits) - updated, len(plan.edits) - len(edits)
+    typer.echo(f"{created} created, {updated} updated, {same} unchanged")
+    if plan.untouched:
+        names = ", ".join(_name(key) for key in plan.untouched)
+        typer.echo(f"not in the file and left as they are (nothing is ever removed here): {names}")
+
+
+def _difference(edit: Edit) -> str:
+    """Write ``capacity 3 → 5`` for each field that differs."""
+    if edit.before is None:
+        return ""
+    before, after = _fields(edit.before), _fields(edit.wanted)
+    changed = [name for name in after if before[name] != after[name]]
+    return ", ".join(f"{name} {_value(before[name])} → {_value(after[name])}" for name in changed)
+
+
+def _fields(document: DirectoryDocument) -> dict[str, Any]:
+    return document.model_dump(mode="json", by_alias=True, exclude={"revision"})
+
+
+def _value(value: Any) -> str:
+    shown = json.dumps(value, ensure_ascii=False)
+    return shown if len(shown) <= _LONGEST_VALUE else shown[: _LONGEST_VALUE - 1] + "…"
+
+
+def _name(key: DocumentKey) -> str:
+    return f"{key.kind} {key.id}"
+
+
+async def _publish(documents: Directory, *, is_new: bool) -> None:
+    match await documents.publish():
+        case Left(by_us=by_us):
+            if by_us:
+                typer.echo("published from here: no desk service is running")
+            elif is_new:
+                typer.echo("published by the running desk service")
+        case Waiting(rows=rows, reason=reason):
+            why = f" ({reason})" if reason else ""
+            _fail(
+                [
+                    f"written, but {rows} documents are not published yet{why}",
+                    "the desk service will publish them; so does applying again",
+                ]
+            )
+        case other:
+            assert_never(other)
+
+
+def _collision(conflict: Conflict) -> str:
+    return (
+        f"{_name(conflict.key)} was changed by somebody else just now:"
+        f" it is at revision {conflict.revision}, and was at {conflict.expected_revision} when this began"
+    )
+
+
+def _fail_invalid(file: Path, wanted: TenantFile, invalid: Invalid) -> NoReturn:
+    mistakes = [wanted.mistake(one.nth, one.path, one.message) for one in invalid.problems]
+    _fail_at(file, sorted(mistakes, key=lambda mistake: mistake.line))
+
+
+def _fail_at(file: Path, mistakes: Sequence[Mistake]) -> NoReturn:
+    _fail([*(f"{file}:{one.line}: {one}" for one in mistakes), "nothing was written"])
+
+
+def _fail(lines: Sequence[str]) -> NoReturn:
+    for line in lines:
+        typer.echo(line, err=True)
+    raise typer.Exit(1)
