@@ -6,6 +6,7 @@ changes a chat in one way and says so on ``chats.v1``.
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from services.routing.decisions.choice import Ranking
@@ -15,6 +16,7 @@ from shared.contracts import chats
 from shared.contracts.actors import Actor
 from shared.contracts.catalogue import fact
 from shared.contracts.event import Cause, Event, Model, derived_id
+from shared.contracts.fields import Channel
 from shared.contracts.pairs import PairRef
 from shared.platform.outcome import Due, Outcome, Received, Rejection
 
@@ -248,11 +250,7 @@ def chat_fields(chat: Chat) -> dict[str, Any]:
         "version": chat.version,
         "assignment_version": chat.assignment_version,
         "state": chat.state.value,
-        "pair": PairRef(
-            channel=chat.pair.channel,
-            business_address=chat.business_address,
-            customer_address=chat.customer_address,
-        ),
+        "pair": _pair_ref(chat.pair.channel, chat.business_address, chat.customer_address),
         "customer_id": chat.customer_id,
         "department_id": chat.department_id,
         "agent_id": chat.agent_id,
@@ -265,3 +263,9 @@ def chat_fields(chat: Chat) -> dict[str, Any]:
         "waiting_since": chat.waiting_since if chat.state in {State.QUEUED, State.DIVERTED} else None,
         "last_word": chat.last_word,
     }
+
+
+@lru_cache(maxsize=4096)
+def _pair_ref(channel: Channel, business_address: str, customer_address: str) -> PairRef:
+    """Build a pair once for the several facts that a message gives."""
+    return PairRef(channel=channel, business_address=business_address, customer_address=customer_address)
