@@ -1,7 +1,7 @@
 """Builders of events that speak the domain; every default is valid, a test states only what matters to it."""
 
 import itertools
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from shared.contracts import agents, catalogue, directory, inbound_messages
@@ -76,4 +76,42 @@ def agent_changed(
 ) -> agents.AgentChanged:
     return agents.AgentChanged(
         **{"agent_id": agent_id, "state": state, "cause": "test", "since": NOON, "version": version, **fields}
+    )
+
+
+def a_calendar_document(
+    id: str = "hours",  # noqa: A002
+    *,
+    closed_on: date | None = None,
+    **fields: Any,
+) -> directory.CalendarDocument:
+    """Build a calendar that is always open, but for the day before, of and after one date."""
+    whole_day = [{"from": "00:00", "to": "00:00"}]
+    days = [closed_on + timedelta(days=n) for n in (-1, 0, 1)] if closed_on else []
+    return directory.CalendarDocument.model_validate(
+        {
+            "id": id,
+            "revision": 1,
+            "time_zone": "UTC",
+            "week": dict.fromkeys(["mon", "tue", "wed", "thu", "fri", "sat", "sun"], whole_day),
+            "exceptions": [{"date": day, "intervals": []} for day in days],
+            **fields,
+        }
+    )
+
+
+def a_channel(base_url: str, **fields: Any) -> directory.ChannelDocument:
+    """Build a WhatsApp channel whose provider listens on a URL."""
+    return directory.ChannelDocument(
+        **{
+            "id": "whatsapp",
+            "revision": 1,
+            "channel": "whatsapp",
+            "provider": "whatsapp_cloud",
+            "business_address": BUSINESS,
+            "base_url": base_url,
+            "provider_account": "1000001",
+            "secret_ref": "WHATSAPP_TOKEN",
+            **fields,
+        }
     )
