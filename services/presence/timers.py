@@ -3,13 +3,13 @@
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.presence.decisions.absence import find, lapse, listen, may_judge, stand
 from services.presence.decisions.outcome import outcome_of
 from services.presence.decisions.word import changed
 from services.presence.model import AgentKey, Change, Contact, Standing
-from services.presence.settings import PresenceSettings
 from services.presence.store import agents, directory, sessions
 from services.presence.store.standings import Standings
 from shared.platform.running import Running
@@ -22,22 +22,24 @@ FIRST = AgentKey("", "")
 class Watch:
     """Keeps contact with the signals, and declares lost whoever has no lease left."""
 
-    def __init__(self, standings: Standings, settings: PresenceSettings) -> None:
+    def __init__(self, standings: Standings, *, sweep_seconds: float, reconcile_seconds: float) -> None:
         self.contact = Contact()
         self._standings = standings
-        self._settings = settings
+        self._sweep_seconds = sweep_seconds
+        self._reconcile_seconds = reconcile_seconds
+        self._log = structlog.get_logger()
 
     async def sweep(self, running: Running) -> None:
         """Look for leases that ended, again and again."""
         while not running.stopping.is_set():
             await self.sweep_once(running)
-            await running.wait(self._settings.sweep_seconds)
+            await running.wait(self._sweep_seconds)
 
     async def sweep_once(self, running: Running) -> None:
         """Listen how far signals were read, and declare lost whose lease ended before that."""
         read_up_to = await running.read_up_to()
         now = running.clock.now()
-        self.contact = listen(self.contact, now, read_up_to)
+        self._listen(now, read_up_to)
         if self.contact.steady_since is None:
             return
         async with running.transaction() as tx:
@@ -54,7 +56,7 @@ class Watch:
             after = await self.reconcile_page(running, after)
             if after == FIRST:
                 await self._forget_ended_sessions(running)
-                await running.wait(self._settings.reconcile_seconds)
+                await running.wait(self._reconcile_seconds)
 
     async def reconcile_page(self, running: Running, after: AgentKey) -> AgentKey:
         """Compare one page; returns where the next begins.
@@ -73,6 +75,12 @@ class Watch:
             await self._bring_back(running, found)
         return page[-1].key if len(page) == SLICE else FIRST
 
+    def _listen(self, now: datetime, read_up_to: datetime | None) -> None:
+        before, self.contact = self.contact, listen(self.contact, now, read_up_to)
+        if before.steady_since != self.contact.steady_since:
+            heard = "regained" if self.contact.steady_since else "lost"
+            self._log.info("contact_" + heard, read_up_to=str(read_up_to))
+
     async def _declare_lost(self, running: Running, keys: Collection[AgentKey]) -> None:
         """Claim who is absent, checked again under their locks; a heartbeat from now on finds no lease."""
         now = running.clock.now()
@@ -89,6 +97,8 @@ class Watch:
             ]
             await self._save(running, tx, changes, now)
         running.wake()
+        if claimed:
+            self._log.info("agents_lost", count=len(claimed))
 
     async def _bring_back(self, running: Running, keys: Collection[AgentKey]) -> None:
         now = running.clock.now()
@@ -99,6 +109,7 @@ class Watch:
             changes = [changed(standing, find(standing, now)) for standing in standings]
             await self._save(running, tx, changes, now)
         running.wake()
+        self._log.warning("agents_found", count=len(changes))
 
     async def _save(
         self, running: Running, tx: AsyncConnection, changes: Collection[Change], now: datetime

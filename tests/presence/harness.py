@@ -14,7 +14,6 @@ from services.presence.app import STEPS
 from services.presence.decisions.absence import listen
 from services.presence.handlers import PresenceHandlers
 from services.presence.model import AgentKey
-from services.presence.settings import PresenceSettings
 from services.presence.store.leases import Leases
 from services.presence.store.standings import Standings
 from services.presence.timers import FIRST, Watch
@@ -50,7 +49,7 @@ class Presence(Running):
         self.stopping = asyncio.Event()
         self.leases = Leases(redis, prefix)
         standings = Standings(self.leases)
-        self.watch = Watch(standings, PresenceSettings())
+        self.watch = Watch(standings, sweep_seconds=1, reconcile_seconds=1)
         self.handlers = PresenceHandlers(standings, STEPS, lambda: self.watch.contact)
         self._world = world
 

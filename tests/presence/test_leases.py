@@ -1,11 +1,14 @@
 """The lease scripts against a real Redis."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from redis import exceptions
 from redis.asyncio import Redis
 
 from services.presence.store.leases import LeaseChange, Leases
+from shared.platform.faults import Retryable
 from tests.presence.harness import age, key
 
 pytestmark = pytest.mark.servers
@@ -172,3 +175,17 @@ async def test_scripts_come_back_after_a_restart_of_redis(leases: Leases, redis:
     await redis.script_flush()
 
     assert await leases.renew([(ANN, "tab", 60)]) == set()
+
+
+async def test_a_redis_that_is_failing_over_heals(redis: Redis, prefix: str) -> None:
+    leases = Leases(_FailingOver(connection_pool=redis.connection_pool), prefix)
+
+    with pytest.raises(Retryable):
+        await leases.renew([(ANN, "tab", 60)])
+
+
+class _FailingOver(Redis):
+    """Answers as a primary does that was made a replica."""
+
+    async def evalsha(self, *_: object) -> Any:
+        raise exceptions.ReadOnlyError("You can't write against a read only replica.")

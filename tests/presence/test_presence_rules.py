@@ -287,9 +287,9 @@ def test_the_current_state_is_said_again_as_the_very_same_event() -> None:
 
 
 def test_a_new_state_makes_the_stale_one_good_by_itself() -> None:
-    change = fold(standing(tab=LIVE), signals(away()), [2], TERMS, NOON)
+    change = fold(standing(tab=LIVE), signals(away(), Declare(state="online")), [2], TERMS, NOON)
 
-    assert [event.data.state for event in change.events] == ["away"]  # type: ignore[attr-defined]
+    assert [event.data.state for event in change.events] == ["away", "online"]  # type: ignore[attr-defined]
 
 
 def test_versions_go_on_after_those_read_back() -> None:
