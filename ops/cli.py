@@ -15,6 +15,7 @@ COMMANDS = {
     "tail": "ops.topics:tail",
     "migrate": "ops.serving:migrate",
     "run": "ops.serving:run",
+    "demo": "ops.demo.cli:demo",
 }
 
 

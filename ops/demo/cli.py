@@ -1,0 +1,76 @@
+"""`chatdesk demo`: the main job on show."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ops.demo.installation import SetupFailedError, installation
+from ops.demo.run import Options, Run
+from ops.demo.services import ServiceFailedError
+from ops.demo.telling import WIDTH, Teller
+from ops.stack import Addresses, StackError, ensure_up
+from shared.platform.clock import Clock, SystemClock
+
+DURATION, RATE, SEED = 60.0, 50.0, 7
+_INTERRUPTED = 130
+
+
+def demo(
+    *,
+    duration: Annotated[float, typer.Option(min=5, max=3600, help="Seconds of traffic.")] = DURATION,
+    rate: Annotated[float, typer.Option(min=5, max=2000, help="Customers' messages a second.")] = RATE,
+    seed: Annotated[int, typer.Option(help="Of every choice that customers and agents make.")] = SEED,
+    report: Annotated[Path | None, typer.Option(help="Where to write the JSON report.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave database and topics to look into.")] = False,
+) -> None:
+    """Run a contact centre on the real stack for a minute, then check the ten invariants."""
+    teller = Teller(_console())
+    clock = SystemClock()
+    name = f"demo_{clock.now():%Y%m%d_%H%M%S}_{os.getpid()}"
+    folder = _local() / "demo" / name
+    folder.mkdir(parents=True)
+    options = Options(duration, rate, seed, folder, report or folder / "report.json")
+    try:
+        addresses = ensure_up(teller.say)
+        holds = asyncio.run(_demo(options, addresses, name, teller, clock, keep=keep))
+    except (StackError, SetupFailedError, ServiceFailedError) as error:
+        teller.say(str(error), "bold red")
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        teller.say("interrupted: the services are stopped, and nothing of the run is left but its logs")
+        raise typer.Exit(_INTERRUPTED) from None
+    raise typer.Exit(0 if holds else 1)
+
+
+async def _demo(
+    options: Options, addresses: Addresses, name: str, teller: Teller, clock: Clock, *, keep: bool
+) -> bool:
+    for line in addresses.chosen:
+        teller.say(line)
+    async with installation(addresses, name) as here:
+        here.keep = keep
+        run = Run(options, here, teller, clock)
+        holds = await run.carry_out()
+        if here.keep:
+            teller.say(f"database {name} and topics {here.settings.topic_prefix}* are kept to look into")
+    teller.say("the servers keep running, so the next run starts at once; `make down` stops them")
+    teller.say(run.summary, "bold green" if holds else "bold red")
+    return holds
+
+
+def _console() -> Console:
+    """Return a console that is 80 columns wide wherever no terminal says otherwise."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+
+
+def _local() -> Path:
+    """Return the git-ignored folder of this checkout, where the stack keeps its own."""
+    given = os.environ.get("CHATDESK_LOCAL")
+    checkout = Path(__file__).resolve().parents[2]
+    root = checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
+    return Path(given) if given else root / ".local"

@@ -1,0 +1,36 @@
+"""Listens to what the services tell while the demo runs."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from ops.demo.installation import PARTITIONS
+from shared.contracts import cloudevents
+from shared.contracts.event import Event
+from shared.platform.settings import PlatformSettings
+
+TOPICS = ("chats.v1", "tickets.v1", "deliveries.v1", "agents.v1")
+
+
+async def listen(settings: PlatformSettings, hear: Callable[[Event[Any]], None]) -> None:
+    """Hand over every event of the fact topics, from the first on, until cancelled."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        places = [
+            TopicPartition(settings.topic_prefix + topic, number)
+            for topic in TOPICS
+            for number in range(PARTITIONS)
+        ]
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        while True:
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                for record in records:
+                    if record.value is not None:
+                        hear(cloudevents.decode(record.value, record.headers))
+            await asyncio.sleep(0)
+    finally:
+        await consumer.stop()

@@ -1,0 +1,99 @@
+"""Figures of a run, from its history, and what has to have happened for it to show anything."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ops.checker.history import History
+from ops.checker.story import Story, Told
+from shared.contracts.agents import AgentChanged
+from shared.contracts.chats import (
+    ChatAssigned,
+    ChatCommandRefused,
+    ChatDiverted,
+    ChatMessageAdded,
+    ChatQueued,
+)
+from shared.contracts.deliveries import DeliveryRefused
+from shared.contracts.tickets import TicketCommandRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """From a customer's message on its topic to the assignment on its, in milliseconds."""
+
+    count: int
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a run amounted to. Rates are by the broker's clock."""
+
+    messages: int
+    chats: int
+    tickets: int
+    messages_per_second: float
+    latency: Latency | None
+    """Of chats that found an agent at once."""
+    cpu_us_per_message: float | None
+    """Routing's processor time while traffic ran, idle polling included."""
+
+
+def figures(history: History, story: Story, cpu_seconds: float | None) -> Figures:
+    """Compute the figures of a run."""
+    messages = [told for pair in story.inbound.values() for told in pair]
+    times = [told.record.written_at for told in messages]
+    span = (max(times) - min(times)).total_seconds() if times else 0.0
+    return Figures(
+        messages=len(messages),
+        chats=len(history.databases.chats),
+        tickets=len(history.databases.tickets),
+        messages_per_second=len(messages) / span if span else 0.0,
+        latency=_latency(story),
+        cpu_us_per_message=cpu_seconds * 1e6 / len(messages) if cpu_seconds and messages else None,
+    )
+
+
+def _latency(story: Story) -> Latency | None:
+    published: dict[tuple[str, str], datetime] = {
+        (told.event.pair_key or "", told.event.data.provider_message_id): told.record.written_at
+        for pair in story.inbound.values()
+        for told in pair
+    }
+    waits: list[float] = []
+    for told in story.facts.values():
+        first = _first_message(told)
+        assigned = next((one for one in told if isinstance(one.event.data, ChatAssigned | ChatQueued)), None)
+        if first is None or assigned is None or not isinstance(assigned.event.data, ChatAssigned):
+            continue
+        name = (first.event.pair_key or "", first.event.data.message_id)
+        if name in published and not any(isinstance(one.event.data, ChatDiverted) for one in told):
+            waits.append((assigned.record.written_at - published[name]).total_seconds() * 1000)
+    if not waits:
+        return None
+    waits.sort()
+    return Latency(len(waits), _quantile(waits, 0.5), _quantile(waits, 0.99))
+
+
+def _first_message(told: Sequence[Told]) -> Told | None:
+    return next((one for one in told if isinstance(one.event.data, ChatMessageAdded)), None)
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def never_happened(history: History, story: Story) -> list[str]:
+    """Return which of the things a demo is about did not occur in this one."""
+    refusals = (ChatCommandRefused, TicketCommandRefused, DeliveryRefused)
+    topics = ("chats.v1", "tickets.v1", "deliveries.v1", "agents.v1")
+    said = [told.event.data for topic in topics for told in story.told(topic)]
+    happened = {
+        "a duplicate": any(line.repeat for line in history.published),
+        "a refusal": any(isinstance(data, refusals) for data in said),
+        "a divert": any(isinstance(data, ChatDiverted) for data in said),
+        "a lost agent": any(isinstance(data, AgentChanged) and data.cause == "lost" for data in said),
+    }
+    return [what for what, did in happened.items() if not did]

@@ -1,0 +1,123 @@
+"""What the demo prints: progress lines, the verdicts, the figures and the last line. Fits 80 columns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.checker import Verdict
+from ops.demo.figures import Figures
+from ops.demo.scene import Scene
+
+WIDTH = 80
+HEAD_EVERY = 20
+MOST_SHOWN = 5
+"""Broken cases printed of each invariant; the report has them all."""
+_HEAD = (
+    "         messages       chats               tickets      sends            agents",
+    "  time    in   /s   open queue closed        open  all     ok  refused ?  online",
+)
+
+
+class Teller:
+    """Prints to a console, with colours where it has them."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lines = 0
+        self._before = 0
+
+    def say(self, line: str, style: str = "") -> None:
+        """Print one line."""
+        self._console.print(Text(line, style=style), soft_wrap=True)
+
+    def progress(self, seconds: float, messages: int, scene: Scene) -> None:
+        """Print one line of figures, with a head above it every now and then."""
+        if self._lines % HEAD_EVERY == 0:
+            for head in _HEAD:
+                self.say(head, "bold")
+        self._lines += 1
+        self.say(progress_line(seconds, messages, messages - self._before, scene))
+        self._before = messages
+
+    def happening(self, seconds: float, what: str) -> None:
+        """Print what somebody did."""
+        self.say(f"{_clock(seconds)}  · {what}", "dim")
+
+    def verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        """Print each invariant with its counts, and below it what broke it."""
+        table = Table(box=None, width=WIDTH, pad_edge=False, header_style="bold")
+        table.add_column("", justify="right")
+        table.add_column("invariant")
+        table.add_column("checked", justify="right")
+        table.add_column("broken", justify="right")
+        for one in verdicts:
+            style = "" if one.holds else "bold red"
+            table.add_row(str(one.id), one.name, f"{one.checked:,}", str(len(one.broken)), style=style)
+        self._console.print(table)
+        for one in verdicts:
+            for sentence in one.broken[:MOST_SHOWN]:
+                self.say(f"  {one.id}: {sentence}", "red")
+            if len(one.broken) > MOST_SHOWN:
+                self.say(f"  {one.id}: … and {len(one.broken) - MOST_SHOWN} more, in the report", "red")
+            if not one.checked:
+                self.say(f"  {one.id}: not one case was seen, so nothing was shown", "red")
+
+    def figures(self, found: Figures) -> None:
+        """Print what the run amounted to."""
+        self.say(f"messages a second      {found.messages_per_second:8.1f}")
+        if found.latency is not None:
+            self.say(
+                f"message to assignment  {found.latency.p50:8.0f} ms p50,{found.latency.p99:6.0f} ms p99"
+                f"  ({found.latency.count} chats)"
+            )
+        if found.cpu_us_per_message is not None:
+            self.say(f"routing's processor    {found.cpu_us_per_message:8.0f} µs a message, idling included")
+
+
+def progress_line(seconds: float, messages: int, fresh: int, scene: Scene) -> str:
+    """Return one line: the centre at a moment."""
+    return (
+        f"{_clock(seconds)} {messages:6d} {fresh:4d}"
+        f" {scene.of_state('assigned'):6d} {scene.of_state('queued'):5d} {scene.told('chat.closed'):6d}"
+        f" {len(scene.tickets):11d} {scene.told('ticket.opened'):4d}"
+        f" {scene.told('delivery.accepted'):6d} {scene.told('delivery.refused'):8d}"
+        f" {scene.told('delivery.in_doubt'):1d} {scene.online():7d}"
+    )
+
+
+def last_line(found: Figures, verdicts: Sequence[Verdict]) -> str:
+    """Return the line that says it all; an invariant without cases counts as broken."""
+    broken = sum(not one.holds for one in verdicts)
+    return (
+        f"demo: {found.messages} messages, {found.chats} chats, {found.tickets} tickets,"
+        f" {len(verdicts)} invariants checked, {broken} broken"
+    )
+
+
+def report(
+    asked: Mapping[str, Any], verdicts: Sequence[Verdict], found: Figures, missing: Sequence[str]
+) -> dict[str, Any]:
+    """Return the run as JSON has it; ``asked`` is what it was started with."""
+    return {
+        **asked,
+        "figures": asdict(found),
+        "never_happened": list(missing),
+        "invariants": [
+            {
+                "id": one.id,
+                "name": one.name,
+                "checked": one.checked,
+                "broken": len(one.broken),
+                "cases": one.broken,
+            }
+            for one in verdicts
+        ],
+    }
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60:3d}:{int(seconds) % 60:02d}"
