@@ -23,7 +23,8 @@ KINDS: dict[ServerName, Kind] = {kind.name: kind for kind in (POSTGRES, KAFKA, R
 
 _LOCK = "lock"
 _TRIES = 3
-_START_SECONDS = 60.0
+# Five times what a busy machine of two cores was seen to need.
+_START_SECONDS = 90.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.03
 
