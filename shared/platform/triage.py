@@ -48,7 +48,7 @@ def triage(items: Sequence[Item], handles: frozenset[str], facts: Facts) -> Fate
         if isinstance(item, Undecodable):
             fate.park.append(_alone(item.record, item.error.reason, item.error.detail))
             continue
-        if isinstance(item, Tombstone):
+        if isinstance(item, Tombstone) or _passes_by(item, handles):
             continue
         if item.event.type in handles and _is_repeat(item, facts.admission, taken):
             _repeat(item, facts.admission, fate)
@@ -61,6 +61,11 @@ def triage(items: Sequence[Item], handles: frozenset[str], facts: Facts) -> Fate
             _accept(item, handles, fate)
         taken.add(item.digest)
     return fate
+
+
+def _passes_by(item: Decoded, handles: frozenset[str]) -> bool:
+    """What nobody handles here parks behind nothing, unless its version is needed to close a gap."""
+    return item.event.type not in handles and item.version is None
 
 
 def _is_repeat(item: Decoded, admission: Admission, taken: AbstractSet[bytes]) -> bool:

@@ -91,8 +91,11 @@ def a_record(
 
 
 def messages(count: int, *, customer: str = ANN, word: str = "m") -> list[Model]:
-    """Build messages of one customer, in order, with ids that tell the order."""
-    return [a_message("hello", customer=customer, message_id=f"{word}{n}") for n in range(1, count + 1)]
+    """Build messages of one customer in order, with ids that tell the order; each has their own provider."""
+    return [
+        a_message("hello", customer=customer, message_id=f"{word}{n}", provider=f"of {customer}")
+        for n in range(1, count + 1)
+    ]
 
 
 class SetClock:

@@ -277,13 +277,11 @@ def message_id_of(data: Model) -> str:
             raise TypeError(f"{type(data).__name__} is not counted")
 
 
-async def create_schema(database_url: str) -> None:
+async def create_schema(database_url: str, schema: str = NAME) -> None:
     """Create the schema as migrations would."""
-    connection = await asyncpg.connect(database_url, server_settings={"search_path": NAME})
+    connection = await asyncpg.connect(database_url, server_settings={"search_path": schema})
     try:
-        await connection.execute(f"create schema {NAME}")
-        for statement in (*STATEMENTS, *_TABLES):
-            await connection.execute(statement)
+        await connection.execute(";".join([f"create schema {schema}", *STATEMENTS, *_TABLES]))
     finally:
         await connection.close()
 
