@@ -20,8 +20,9 @@ from services.presence.model import (
     SignOut,
     Standing,
 )
+from shared.contracts.agent_signals import AgentHeartbeat
 from shared.contracts.event import Cause
-from tests.desk_events import NOON, TENANT
+from tests.desk_events import NOON, TENANT, an_event
 
 ANN = AgentKey(TENANT, "ann")
 LONG_AGO = NOON - timedelta(days=1)
@@ -76,7 +77,8 @@ def leased(held_for: float = 3600, **running: bool) -> Leased:
 
 
 def signal(act: Act, event_id: str = "signal") -> Signal:
-    return Signal(ANN, act, Cause(TENANT, event_id))
+    beaten = AgentHeartbeat(agent_id=ANN.agent_id, session_id="whatever the act says")
+    return Signal(ANN, act, an_event(beaten, event_id=event_id))
 
 
 def signals(*acts: Act) -> Sequence[Signal]:

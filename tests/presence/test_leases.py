@@ -154,13 +154,23 @@ async def test_dropped_and_forgotten_sessions_are_gone(leases: Leases) -> None:
     assert await leases.lapsed("acme", timedelta(days=-1), 10) == []
 
 
-async def test_keys_of_a_tenant_share_a_hash_tag_that_no_name_can_break(redis: Redis, prefix: str) -> None:
-    odd = key("a}{b", "t}{:sessions:x")
-    await Leases(redis, prefix).write([LeaseChange(odd, grant={"{s}": 60})])
+async def test_keys_of_a_tenant_share_a_hash_tag(redis: Redis, prefix: str) -> None:
+    odd = key("a}{b", "t}{:x")
+    leases = Leases(redis, prefix)
+    await leases.write([LeaseChange(odd, grant={"{s}": 60})])
 
-    tags = {str(name).split("{", 1)[1].split("}", 1)[0] for name in await redis.keys(f"{prefix}*")}
-    assert len(tags) == 1
-    assert (await Leases(redis, prefix).look([odd]))[odd].running == {"{s}": True}
+    names = [str(name).removeprefix(prefix) for name in await redis.keys(f"{prefix}*")]
+    assert {name[: name.index("}")] for name in names} == {"presence:{t%7D%7B%3Ax"}
+    assert (await leases.look([odd]))[odd].running == {"{s}": True}
+
+
+async def test_no_name_of_a_tenant_reaches_into_another(leases: Leases) -> None:
+    one, other = key("b}:since", "a"), key("ann", "a}:sessions:b")
+    await leases.write([LeaseChange(one, grant={"tab": 60})])
+    await leases.write([LeaseChange(other, grant={"phone": 60})])
+
+    found = await leases.look([one, other])
+    assert (found[one].running, found[other].running) == ({"tab": True}, {"phone": True})
 
 
 async def test_sets_of_sessions_go_by_themselves(leases: Leases, redis: Redis, prefix: str) -> None:

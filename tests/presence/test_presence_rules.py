@@ -23,7 +23,7 @@ from services.presence.model import (
 from shared.contracts.actors import Actor
 from shared.contracts.agent_signals import AgentStateSet
 from shared.contracts.agents import AgentChanged
-from shared.contracts.event import Cause, Event
+from shared.contracts.event import Event
 from tests.desk_events import NOON, TENANT
 from tests.presence.builders import (
     ANN,
@@ -341,7 +341,9 @@ def test_of_each_document_the_newest_counts_whatever_the_order() -> None:
 
 
 def test_causes_are_carried_on() -> None:
-    verdict = hear(standing(a_stranger()), signal(sign_in(), "who-did-it"), TERMS, NOON)
+    said = signal(sign_in())
+    verdict = hear(standing(a_stranger()), said, TERMS, NOON)
 
     assert isinstance(verdict, Announced)
-    assert verdict.standing.agent.because == Cause(TENANT, "who-did-it")
+    assert verdict.event.causation_id == said.event.id
+    assert verdict.standing.agent.because == said.event.as_cause()

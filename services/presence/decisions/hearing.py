@@ -75,7 +75,7 @@ def _signal(
     agent_id: str,
     act: SignIn | Beat | Declare | SignOut,
 ) -> Signal:
-    return Signal(AgentKey(event.tenant_id, agent_id), act, event.as_cause())
+    return Signal(AgentKey(event.tenant_id, agent_id), act, event)
 
 
 @dataclass(slots=True)

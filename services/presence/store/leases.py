@@ -55,13 +55,13 @@ _RENEW = (
     + _SETTLE
     + """
 local missing, touched = {}, {}
-for i = 1, #ARGV, 4 do
-  local place, sessions = ARGV[i], KEYS[2 + ARGV[i]]
-  if redis.call('ZSCORE', sessions, ARGV[i + 2]) then
-    redis.call('ZADD', sessions, now + ARGV[i + 3], ARGV[i + 2])
-    touched[place] = ARGV[i + 1]
+for _, beat in ipairs(cjson.decode(ARGV[1])) do
+  local place, session, lease = beat[1], beat[2], beat[3]
+  if redis.call('ZSCORE', KEYS[2 + place], session) then
+    redis.call('ZADD', KEYS[2 + place], now + lease, session)
+    touched[place] = beat[4]
   else
-    missing[#missing + 1] = tonumber(place)
+    missing[#missing + 1] = place
   end
 end
 for place, agent in pairs(touched) do settle(KEYS[2 + place], agent) end
@@ -165,11 +165,9 @@ class Leases:
             own = list(group)
             agents = sorted({key for key, _, _ in own})
             places = {key: place for place, key in enumerate(agents, 1)}
-            arguments: list[str | int] = []
-            for key, session_id, seconds in own:
-                arguments += (places[key], key.agent_id, session_id, seconds * 1000)
+            wanted = [(places[key], name, seconds * 1000, key.agent_id) for key, name, seconds in own]
             async with _failover_heals():
-                missing = await self._renew(self._keys(tenant_id, agents), arguments)
+                missing = await self._renew(self._keys(tenant_id, agents), [dumps(wanted)])
             unsettled.update(agents[place - 1] for place in missing)
         return unsettled
 
