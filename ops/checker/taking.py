@@ -1,4 +1,4 @@
-"""Takes the history of a run: topics to their end, databases, the fake provider's log. All its I/O is here."""
+"""Takes the history of a run: topics to their end, databases, the provider's log. All I/O is here."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -52,6 +52,8 @@ async def _demo(
 ) -> bool:
     for line in addresses.chosen:
         teller.say(line)
+    teller.say(f"seed {options.seed}: {options.rate:g} messages a second for {options.duration:g} seconds")
+    teller.say(f"creating topics, database and schemas of {name}")
     async with installation(addresses, name) as here:
         here.keep = keep
         run = Run(options, here, teller, clock)

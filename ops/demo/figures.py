@@ -1,4 +1,4 @@
-"""Figures of a run, from its history, and what has to have happened for it to show anything."""
+"""Figures of a run, from its history, and what occurred in it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from shared.contracts.chats import (
     ChatMessageAdded,
     ChatQueued,
 )
-from shared.contracts.deliveries import DeliveryRefused
+from shared.contracts.deliveries import DeliveryInDoubt, DeliveryRefused
 from shared.contracts.tickets import TicketCommandRefused
 
 
@@ -85,15 +85,41 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def never_happened(history: History, story: Story) -> list[str]:
-    """Return which of the things a demo is about did not occur in this one."""
-    refusals = (ChatCommandRefused, TicketCommandRefused, DeliveryRefused)
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """What a demo is about, and how often it occurred in this one."""
+
+    duplicates: int
+    refusals: int
+    diverts: int
+    lost_agents: int
+    refused_outside_window: int
+    in_doubt: int
+    dead_letters: int
+
+    def missing(self) -> list[str]:
+        """Return what has to occur in any run, and did not."""
+        needed = {
+            "a duplicate": self.duplicates,
+            "a refusal": self.refusals,
+            "a divert": self.diverts,
+            "a lost agent": self.lost_agents,
+        }
+        return [what for what, count in needed.items() if not count]
+
+
+def happened(history: History, story: Story) -> Happened:
+    """Count what occurred."""
     topics = ("chats.v1", "tickets.v1", "deliveries.v1", "agents.v1")
     said = [told.event.data for topic in topics for told in story.told(topic)]
-    happened = {
-        "a duplicate": any(line.repeat for line in history.published),
-        "a refusal": any(isinstance(data, refusals) for data in said),
-        "a divert": any(isinstance(data, ChatDiverted) for data in said),
-        "a lost agent": any(isinstance(data, AgentChanged) and data.cause == "lost" for data in said),
-    }
-    return [what for what, did in happened.items() if not did]
+    refused = [one for one in said if isinstance(one, DeliveryRefused)]
+    return Happened(
+        duplicates=sum(line.repeat for line in history.published),
+        refusals=sum(isinstance(one, ChatCommandRefused | TicketCommandRefused) for one in said)
+        + len(refused),
+        diverts=sum(isinstance(one, ChatDiverted) for one in said),
+        lost_agents=sum(isinstance(one, AgentChanged) and one.cause == "lost" for one in said),
+        refused_outside_window=sum(one.reason == "window_closed" for one in refused),
+        in_doubt=sum(isinstance(one, DeliveryInDoubt) for one in said),
+        dead_letters=sum(len(found) for topic, found in history.topics.items() if "dead-letters" in topic),
+    )

@@ -11,14 +11,14 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from ops.checker import History, Story, Verdict, check
+from ops.checker import History, Story, check
 from ops.checker.taking import Witnessed, take
 from ops.checker.watching import Watcher
 from ops.demo import centre, provider
 from ops.demo.agents import Floor, Move, shifts
 from ops.demo.driver import GATEWAY, Driver
 from ops.demo.ear import listen
-from ops.demo.figures import Figures, figures, never_happened
+from ops.demo.figures import figures, happened
 from ops.demo.installation import Installation
 from ops.demo.office import Office
 from ops.demo.plan import Plan, Write, plan
@@ -119,11 +119,12 @@ class Run:
     @asynccontextmanager
     async def _running_services(self) -> AsyncIterator[None]:
         environment = self._here.environment() | _OUTBOUND
+        self._tell.say(f"starting {', '.join(NAMES)}")
         try:
             for service in self._services.values():
                 await service.start(environment)
             await asyncio.gather(*(service.until_ready() for service in self._services.values()))
-            self._tell.say(f"{', '.join(NAMES)} run; their logs are in {self._options.folder}")
+            self._tell.say(f"they are ready; their logs are in {self._options.folder}")
             yield
         finally:
             await asyncio.gather(*(service.stop() for service in self._services.values()))
@@ -223,27 +224,20 @@ class Run:
         return await take(self._here.settings, NAMES, seen, self._clock.now())
 
     def _judge(self, history: History, cpu_seconds: float | None) -> bool:
+        options, story = self._options, Story(history)
         verdicts = check(history)
-        story = Story(history)
-        found = figures(history, story, cpu_seconds)
-        missing = never_happened(history, story)
-        self._say_verdicts(verdicts, found, missing)
-        holds = all(one.holds for one in verdicts) and not missing
-        self._here.keep = self._here.keep or not holds
-        return holds
-
-    def _say_verdicts(self, verdicts: Sequence[Verdict], found: Figures, missing: Sequence[str]) -> None:
-        options = self._options
+        found, seen = figures(history, story, cpu_seconds), happened(history, story)
         self._tell.verdicts(verdicts)
-        self._tell.figures(found)
-        for what in missing:
-            self._tell.say(f"{what} never occurred, so this run shows too little", "bold red")
+        self._tell.figures(found, seen)
         asked = {"seed": options.seed, "rate": options.rate, "duration": options.duration}
-        written = report(asked, verdicts, found, missing)
+        written = json.dumps(report(asked, verdicts, found, seen), indent=2, ensure_ascii=False)
         options.report.parent.mkdir(parents=True, exist_ok=True)
-        options.report.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        options.report.write_text(written + "\n", encoding="utf-8")
         self._tell.say(f"report: {options.report}")
         self.summary = last_line(found, verdicts)
+        holds = all(one.holds for one in verdicts) and not seen.missing()
+        self._here.keep = self._here.keep or not holds
+        return holds
 
 
 @asynccontextmanager

@@ -6,7 +6,14 @@ from typing import Any
 
 from shared.contracts.agents import AgentChanged
 from shared.contracts.chats import ChatCommandRefused, ChatFact
-from shared.contracts.deliveries import DeliveryAccepted, DeliveryInDoubt, DeliveryRefused
+from shared.contracts.deliveries import (
+    DeliveryAccepted,
+    DeliveryDelivered,
+    DeliveryInDoubt,
+    DeliveryRead,
+    DeliveryRefused,
+    DeliverySent,
+)
 from shared.contracts.event import Event
 from shared.contracts.tickets import TicketCommandRefused, TicketFact
 
@@ -20,6 +27,8 @@ class Scene:
     tickets: dict[str, TicketFact] = field(default_factory=dict)
     """Those that are not closed."""
     agents: dict[str, AgentChanged] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+    """Requests that the provider has; a receipt may overtake its answer."""
     counted: Counter[str] = field(default_factory=Counter)
 
     def hear(self, event: Event[Any]) -> None:
@@ -36,7 +45,9 @@ class Scene:
                 self.agents[agent.agent_id] = agent
             case ChatCommandRefused() | TicketCommandRefused():
                 self._count("command_refused")
-            case DeliveryAccepted() | DeliveryRefused() | DeliveryInDoubt():
+            case DeliveryAccepted() | DeliverySent() | DeliveryDelivered() | DeliveryRead() as delivery:
+                self.taken.add(delivery.request_id)
+            case DeliveryRefused() | DeliveryInDoubt():
                 self._count(event.type)
             case _:
                 pass

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.checker import Verdict
-from ops.demo.figures import Figures
+from ops.demo.figures import Figures, Happened
 from ops.demo.scene import Scene
 
 WIDTH = 80
@@ -17,8 +17,8 @@ HEAD_EVERY = 20
 MOST_SHOWN = 5
 """Broken cases printed of each invariant; the report has them all."""
 _HEAD = (
-    "         messages       chats               tickets      sends            agents",
-    "  time    in   /s   open queue closed        open  all     ok  refused ?  online",
+    "        messages │        chats        │  tickets  │       sends        │ agents",
+    " time     in  /s │ held waiting closed │ open  all │   ok refused doubt │ online",
 )
 
 
@@ -66,8 +66,18 @@ class Teller:
             if not one.checked:
                 self.say(f"  {one.id}: not one case was seen, so nothing was shown", "red")
 
-    def figures(self, found: Figures) -> None:
-        """Print what the run amounted to."""
+    def figures(self, found: Figures, happened: Happened) -> None:
+        """Print what the run amounted to, and what occurred in it."""
+        self.say(
+            f"seen: {happened.duplicates} duplicates, {happened.refusals} refusals"
+            f" ({happened.refused_outside_window} outside the window), {happened.diverts} diverts,"
+        )
+        self.say(
+            f"      {happened.lost_agents} lost agents, {happened.in_doubt} messages in doubt,"
+            f" {happened.dead_letters} dead letters"
+        )
+        for what in happened.missing():
+            self.say(f"      but never {what}, so this run shows too little", "bold red")
         self.say(f"messages a second      {found.messages_per_second:8.1f}")
         if found.latency is not None:
             self.say(
@@ -80,12 +90,13 @@ class Teller:
 
 def progress_line(seconds: float, messages: int, fresh: int, scene: Scene) -> str:
     """Return one line: the centre at a moment."""
+    told = scene.told
     return (
-        f"{_clock(seconds)} {messages:6d} {fresh:4d}"
-        f" {scene.of_state('assigned'):6d} {scene.of_state('queued'):5d} {scene.told('chat.closed'):6d}"
-        f" {len(scene.tickets):11d} {scene.told('ticket.opened'):4d}"
-        f" {scene.told('delivery.accepted'):6d} {scene.told('delivery.refused'):8d}"
-        f" {scene.told('delivery.in_doubt'):1d} {scene.online():7d}"
+        f"{_clock(seconds)}{messages:7d}{fresh:4d} │"
+        f"{scene.of_state('assigned'):5d}{scene.of_state('queued'):8d}{told('chat.closed'):7d} │"
+        f"{len(scene.tickets):5d}{told('ticket.opened'):5d} │"
+        f"{len(scene.taken):5d}{told('delivery.refused'):8d}{told('delivery.in_doubt'):6d} │"
+        f"{scene.online():7d}"
     )
 
 
@@ -99,13 +110,13 @@ def last_line(found: Figures, verdicts: Sequence[Verdict]) -> str:
 
 
 def report(
-    asked: Mapping[str, Any], verdicts: Sequence[Verdict], found: Figures, missing: Sequence[str]
+    asked: Mapping[str, Any], verdicts: Sequence[Verdict], found: Figures, happened: Happened
 ) -> dict[str, Any]:
     """Return the run as JSON has it; ``asked`` is what it was started with."""
     return {
         **asked,
         "figures": asdict(found),
-        "never_happened": list(missing),
+        "happened": asdict(happened),
         "invariants": [
             {
                 "id": one.id,
@@ -120,4 +131,4 @@ def report(
 
 
 def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60:3d}:{int(seconds) % 60:02d}"
+    return f"{int(seconds) // 60:2d}:{int(seconds) % 60:02d}"

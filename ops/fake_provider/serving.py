@@ -8,6 +8,8 @@ import uvicorn
 
 from ops.fake_provider.provider import FakeProvider
 
+LEAVE_SECONDS = 1
+"""How long calls that hang may hold up the end; forced at once, the application would not hear of it."""
 KEEP_ALIVE_SECONDS = 75
 """As long as large providers keep idle connections; longer than our adapter does."""
 
@@ -25,7 +27,12 @@ class _Server(uvicorn.Server):
 async def serving(provider: FakeProvider, port: int = 0) -> AsyncIterator[str]:
     """Serve on this machine while the block runs; yields the base URL. Port 0 picks a free one."""
     config = uvicorn.Config(
-        provider, host="127.0.0.1", port=port, log_level="critical", timeout_keep_alive=KEEP_ALIVE_SECONDS
+        provider,
+        host="127.0.0.1",
+        port=port,
+        log_level="critical",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=LEAVE_SECONDS,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve())
@@ -39,5 +46,4 @@ async def serving(provider: FakeProvider, port: int = 0) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{bound}"
     finally:
         server.should_exit = True
-        server.force_exit = True
         await task

@@ -9,7 +9,7 @@ from ops.checker.verdict import Verdict
 from shared.contracts.chat_commands import ChatAssign
 from shared.contracts.chats import ChatAssigned, ChatTransferred
 
-_NAME = "one agent per chat, online and a member when it was assigned"
+_NAME = "one agent a chat, online and a member when assigned"
 _GIVES = (ChatAssigned, ChatTransferred)
 
 

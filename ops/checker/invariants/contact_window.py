@@ -20,7 +20,7 @@ ON_ITS_WAY = timedelta(seconds=5)
 """How long after the judgement a request may reach the provider: a busy machine, a new connection."""
 CLOSED = frozenset({"131047", "63016", "131"})
 """The codes by which a provider says that the window is closed (channels.md, 0.2)."""
-_NAME = "no free-form message outside the window, and none refused inside it"
+_NAME = "nothing free-form outside the contact window"
 
 
 def contact_window(story: Story) -> Verdict:

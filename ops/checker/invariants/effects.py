@@ -9,7 +9,7 @@ from shared.contracts.chats import ChatMessageAdded
 from shared.contracts.outbound_messages import MessageSend
 from shared.contracts.pairs import PairChanged
 
-_NAME = "every event is a committed effect, every effect is told, no gaps"
+_NAME = "events are committed effects, all of them told, no gaps"
 
 
 def effects(story: Story) -> Verdict:

@@ -10,7 +10,7 @@ from shared.contracts.chats import ChatMessageAdded, ChatRecorded
 from shared.contracts.inbound_messages import InboundMessage
 
 TOPIC = "inbound-messages.v1"
-_NAME = "every inbound message once: in a chat, on the timeline or parked; pairs in order"
+_NAME = "every message once, in order: chat, timeline or parked"
 
 
 def inbound_once(story: Story) -> Verdict:

@@ -13,7 +13,7 @@ from ops.checker.verdict import Verdict
 
 PATIENCE = timedelta(seconds=2)
 """How long after everything was read somebody may still wait in vain."""
-_NAME = "nobody waits beside an available agent, or with one who is gone"
+_NAME = "nobody waits beside a free agent, or with one who is gone"
 
 
 def nobody_stuck(story: Story) -> Verdict:

@@ -9,7 +9,7 @@ from ops.checker.verdict import Verdict
 from shared.contracts.chats import ChatFact
 from shared.contracts.tickets import TicketFact
 
-_NAME = "one open chat and one open ticket per pair"
+_NAME = "one open chat and one open ticket a pair"
 
 
 def one_open(story: Story) -> Verdict:

@@ -10,7 +10,7 @@ from shared.contracts.chat_commands import ChatCommand, ChatReachOut
 from shared.contracts.dead_letters import DeadLetter
 from shared.contracts.ticket_commands import TicketAcceptNext, TicketCommand
 
-_NAME = "every record handled, passed by or parked with its reason"
+_NAME = "every record handled, passed by, or parked with its reason"
 
 
 def records(story: Story) -> Verdict:

@@ -7,7 +7,7 @@ from ops.checker.history import Call, Key, Record
 from ops.checker.story import Story
 from ops.checker.verdict import Verdict
 
-_NAME = "each send at most once at the provider or in doubt, none dropped, pairs in order"
+_NAME = "each send at most once or in doubt, none dropped, in order"
 _HAS_IT = frozenset({"accepted", "sent", "delivered", "read", "played", "in_doubt", "unknown", "failed"})
 """What may be told of a message that the provider has: a receipt can say that it failed later."""
 
