@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, assert_never
@@ -48,6 +49,7 @@ def apply(
     """Make a tenant's documents what a file says. What the file leaves out stays as it is."""
     wanted = _read(file)
     log.configure("CRITICAL", "directory")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         addresses = ensure_up()
         settings = PlatformSettings(

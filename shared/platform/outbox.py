@@ -1,6 +1,7 @@
 """A service's outbox as a program beside the service uses it: put events in, and see them out."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from shared.platform.pipeline import outbox_row
 from shared.platform.publisher import KafkaPublisher, Published
 from shared.platform.settings import PlatformSettings
 
+TRIES = 3
+"""How often we try ourselves, each time until nothing goes any more."""
 PATIENCE_SECONDS = 15.0
 """Longer than the lease of a service that was killed, whose lanes are then free."""
 
@@ -53,19 +56,17 @@ class Outbox:
 
     async def see_out(self, patience: float = PATIENCE_SECONDS) -> Left | Waiting:
         """Wait until everything is published, by the service where one runs, else by ourselves."""
-        rows, ours = await self._rows(), False
-        try:
+        rows, tries = await self._rows(), 0
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                while rows:
+                while rows and tries < TRIES:
                     if await self._is_drained():
                         await asyncio.sleep(POLL_SECONDS)
                     else:
-                        ours = True
+                        tries += 1
                         await self._drain()
                     rows = await self._rows()
-        except TimeoutError:
-            return Waiting(rows, self._publisher.failure)
-        return Left(by_us=ours)
+        return Waiting(rows, self._publisher.failure) if rows else Left(by_us=tries > 0)
 
     async def close(self) -> None:
         """Let go of the broker."""

@@ -1,0 +1,219 @@
+"""Edits of documents on a real PostgreSQL: whole or not at all, once, and never over somebody else's."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.desk.handlers import DeskHandlers, DocumentEdits
+from services.desk.model import (
+    Applied,
+    Conflict,
+    Conflicted,
+    DocumentKey,
+    Invalid,
+    Plan,
+    Problem,
+    Stored,
+    Taken,
+)
+from services.desk.store import DocumentStore
+from shared.contracts import catalogue
+from shared.contracts.directory import DirectoryDocument
+from shared.contracts.event import Cause, Event, Model
+from shared.platform.database import Database
+from shared.platform.outcome import Outcome, Received
+from shared.platform.records import Record
+from tests.conftest import Migrated
+from tests.desk.builders import (
+    TENANT,
+    a_calendar,
+    a_channel,
+    a_department,
+    a_template,
+    a_tenant,
+    an_agent,
+    at_revision,
+    rules,
+)
+
+pytestmark = pytest.mark.servers
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+WHOLE: tuple[DirectoryDocument, ...] = (
+    a_tenant(),
+    a_calendar(
+        week={"mon": [{"from": "09:00", "to": "17:00"}]}, exceptions=[{"date": "2026-12-25", "intervals": []}]
+    ),
+    a_department("service", calendar="office"),
+    an_agent("ada", name="Ada Łęcka"),
+    a_channel(),
+    a_template(),
+    rules({"department": "service", "keyword": "hi"}),
+)
+ADA = DocumentKey(TENANT, "agent", "ada")
+
+
+@pytest.fixture
+async def database(migrated: Migrated) -> AsyncIterator[Database]:
+    database = Database(await migrated("desk"), "desk")
+    yield database
+    await database.close()
+
+
+class Editor:
+    """Somebody who edits documents, and the events their edits said."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._edits = DocumentEdits(DocumentStore(), self._say)
+        self.said: list[Event[Model]] = []
+
+    async def _say(self, _: AsyncConnection, events: Sequence[Event[Model]]) -> None:
+        self.said += events
+
+    async def look(self, *wanted: DirectoryDocument, tenant: str = TENANT) -> Plan:
+        async with self._database.transaction() as tx:
+            plan = await self._edits.plan(tx, tenant, wanted)
+        assert isinstance(plan, Plan)
+        return plan
+
+    async def look_in_vain(self, *wanted: DirectoryDocument, tenant: str = TENANT) -> tuple[Problem, ...]:
+        async with self._database.transaction() as tx:
+            plan = await self._edits.plan(tx, tenant, wanted)
+        assert isinstance(plan, Invalid)
+        return plan.problems
+
+    async def write(self, plan: Plan) -> Applied | Conflicted | Invalid:
+        async with self._database.transaction() as tx:
+            return await self._edits.apply(tx, plan, NOON)
+
+
+async def _stored(database: Database, tenant: str = TENANT) -> dict[DocumentKey, Stored]:
+    async with database.transaction() as tx:
+        return await DocumentStore().of_tenant(tx, tenant)
+
+
+async def test_documents_come_back_as_they_were_written_and_are_said_whole(database: Database) -> None:
+    editor = Editor(database)
+
+    assert await editor.write(await editor.look(*WHOLE)) == Applied(
+        tuple(DocumentKey.of(TENANT, document) for document in WHOLE)
+    )
+
+    first = [at_revision(document, 1) for document in WHOLE]
+    assert await _stored(database) == {
+        DocumentKey.of(TENANT, document): Stored(document) for document in first
+    }
+    assert [event.data for event in editor.said] == first
+    assert catalogue.key_of(editor.said[3]) == "acme:agent:ada"
+
+
+async def test_applying_again_writes_nothing_and_says_nothing(database: Database) -> None:
+    editor, again = Editor(database), Editor(database)
+    await editor.write(await editor.look(*WHOLE))
+
+    assert await again.write(await again.look(*WHOLE)) == Applied(())
+    assert again.said == []
+    assert {one.revision for one in (await _stored(database)).values()} == {1}
+
+
+async def test_only_what_changed_is_written_and_what_is_left_out_stays(database: Database) -> None:
+    editor = Editor(database)
+    await editor.write(await editor.look(*WHOLE))
+
+    plan = await editor.look(a_tenant(), an_agent("ada", capacity=9))
+
+    assert await editor.write(plan) == Applied((ADA,))
+    there = await _stored(database)
+    assert there[ADA].document == at_revision(an_agent("ada", capacity=9), 2)
+    assert len(there) == len(WHOLE)
+    assert len(plan.untouched) == len(WHOLE) - 2
+
+
+async def test_of_two_who_looked_at_the_same_the_second_is_refused_and_writes_nothing(
+    database: Database,
+) -> None:
+    first, second = Editor(database), Editor(database)
+    await first.write(await first.look(*WHOLE))
+    mine = await first.look(an_agent("ada", capacity=4))
+    theirs = await second.look(an_agent("ada", capacity=7), a_department("sales"))
+
+    assert await first.write(mine) == Applied((ADA,))
+    assert await second.write(theirs) == Conflicted((Conflict(ADA, 1, 2),))
+
+    assert DocumentKey(TENANT, "department", "sales") not in await _stored(database)
+    assert second.said == []
+
+
+async def test_of_many_at_once_one_wins_and_revisions_have_no_gap(database: Database) -> None:
+    editors = [Editor(database) for _ in range(8)]
+    plans = [
+        await editor.look(*WHOLE, an_agent("bob", capacity=1 + nth)) for nth, editor in enumerate(editors)
+    ]
+
+    results = await asyncio.gather(*(editor.write(plan) for editor, plan in zip(editors, plans, strict=True)))
+
+    assert sorted(type(result).__name__ for result in results) == ["Applied"] + ["Conflicted"] * 7
+    assert {one.revision for one in (await _stored(database)).values()} == {1}
+    assert sum(len(editor.said) for editor in editors) == len(WHOLE) + 1
+
+
+async def test_a_plan_is_judged_once_more_when_it_is_written(database: Database) -> None:
+    first, second = Editor(database), Editor(database)
+    await first.write(await first.look(*WHOLE))
+    mine = await first.look(a_channel("second", address="+49777"))
+    theirs = await second.look(a_channel("third", address="+49777"))
+    await first.write(mine)
+
+    refused = await second.write(theirs)
+
+    assert isinstance(refused, Invalid)
+    assert refused.problems[0].message == "the channel 'second' has this address already"
+
+
+async def test_another_tenants_documents_are_theirs_and_so_is_their_address(database: Database) -> None:
+    editor = Editor(database)
+    await editor.write(await editor.look(*WHOLE))
+    other = (a_tenant("other"), a_department("service"))
+
+    (problem,) = await editor.look_in_vain(*other, a_channel(), tenant="other")
+    plan = await editor.look(*other, a_channel(address="+49888"), tenant="other")
+
+    assert problem == Problem(2, ("business_address",), "another tenant has this address")
+    assert plan.untouched == ()
+    async with database.transaction() as tx:
+        assert await DocumentStore().taken(tx, "other") == {Taken("whatsapp", "+4930111")}
+
+
+async def _read_back(database: Database, *documents: DirectoryDocument) -> Outcome:
+    events = [
+        catalogue.fact(Cause(TENANT, f"late-{nth}"), document, source="desk", subject="x", time=NOON)
+        for nth, document in enumerate(documents)
+    ]
+    received = [Received(event, Record("directory.v1", 0, nth, b"", b"")) for nth, event in enumerate(events)]
+    async with database.transaction() as tx:
+        return await DeskHandlers(DocumentStore()).handle(tx, received, NOON)
+
+
+async def test_a_late_older_revision_is_answered_with_the_current_document(database: Database) -> None:
+    editor = Editor(database)
+    await editor.write(await editor.look(*WHOLE))
+    await editor.write(await editor.look(an_agent("ada", capacity=9)))
+    old, new = at_revision(an_agent("ada", name="Ada Łęcka"), 1), at_revision(an_agent("ada", capacity=9), 2)
+
+    assert (await _read_back(database, old, new)).outgoing == []
+    assert (await _stored(database))[ADA].echoed_revision == 2
+    (again,) = (await _read_back(database, old)).outgoing
+
+    assert again.data == new
+
+
+async def test_a_document_that_only_the_topic_knows_is_taken_over(database: Database) -> None:
+    newer = at_revision(an_agent("ada", capacity=9), 7)
+
+    await _read_back(database, newer)
+
+    assert (await _stored(database)) == {ADA: Stored(newer, 7)}
