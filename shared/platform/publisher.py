@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.partitioner import murmur2
 
 from shared.contracts.cloudevents import CONTENT_TYPE
@@ -121,9 +122,11 @@ class KafkaPublisher:
         return batches
 
     async def _partition(self, producer: AIOKafkaProducer, topic: str, key: bytes) -> int:
-        partitions = sorted(await producer.partitions_for(self._prefix + topic))
-        if not partitions:
-            raise Retryable(f"topic {self._prefix + topic} does not exist: run `chatdesk topics apply`")
+        try:
+            partitions = sorted(await producer.partitions_for(self._prefix + topic))
+        except UnknownTopicOrPartitionError:
+            missing = f"topic {self._prefix + topic} does not exist: run `chatdesk topics apply`"
+            raise Retryable(missing) from None
         partition: int = partitions[_hash(key) % len(partitions)]
         return partition
 
