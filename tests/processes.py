@@ -33,19 +33,13 @@ class ServiceProcess:
         self._log = Path(tempfile.mkstemp(prefix=f"chatdesk-{service}-", suffix=".log")[1])
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-c",
-                    "from ops.cli import main; main()",
-                    "run",
-                    service,
-                    "--port",
-                    str(self.port),
-                ],
-                env={**os.environ, **environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                self.command(), env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT
             )
+
+    def command(self) -> list[str]:
+        """Return what runs it."""
+        run = "from ops.cli import main; main()"
+        return [sys.executable, "-c", run, "run", self.service, "--port", str(self.port)]
 
     @property
     def pid(self) -> int:

@@ -37,6 +37,7 @@ from shared.platform.tables import STATEMENTS
 NAME = "counting"
 DEAD_LETTERS = f"{NAME}.dead-letters.v1"
 COUNTS = "chats.v1"
+COMPACTED = ("agents.v1",)
 HEARS = ("inbound-messages.v1", "outbound-messages.v1", "tickets.v1", "agents.v1")
 HANDLES = (
     "chatdesk.message.received.v1",
