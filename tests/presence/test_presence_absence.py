@@ -182,6 +182,18 @@ async def test_a_sign_out_after_a_flush_counts_sessions_that_were_not_heard_yet(
     assert world.states() == [("online", "signed_in")]
 
 
+async def test_sessions_of_somebody_who_was_lost_do_not_count_for_ever(
+    world: World, presence: Presence
+) -> None:
+    await presence.hear(signed_in("tab"))
+    await lose(world, presence)
+    await presence.hear(signed_in("phone"))
+    await world.flush_redis()
+    await presence.hear(signed_out("phone"))
+
+    assert world.states()[-1] == ("offline", "signed_out")
+
+
 async def test_a_new_replica_waits_a_lease_before_it_judges(world: World, presence: Presence) -> None:
     await presence.hear(signed_in())
     await world.pass_time(LEASE + 1)
@@ -265,6 +277,17 @@ async def test_tenants_set_their_own_lease_and_grace(world: World, presence: Pre
         desk.a_tenant(revision=2, lease_seconds=3, grace_seconds=1), signed_in(lease_seconds=5)
     )
     await world.pass_time(6)
+    await presence.sweep()
+    await presence.fire()
+
+    assert world.states()[-1] == ("offline", "lost")
+
+
+async def test_an_older_document_of_a_tenant_changes_nothing(world: World, presence: Presence) -> None:
+    await presence.hear(desk.a_tenant(revision=3, lease_seconds=3, grace_seconds=1))
+    await presence.hear(desk.a_tenant(revision=2, lease_seconds=300, grace_seconds=300))
+    await presence.hear(signed_in())
+    await world.pass_time(5)
     await presence.sweep()
     await presence.fire()
 
