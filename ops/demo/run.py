@@ -40,6 +40,8 @@ ANSWERED_SECONDS = 2.0
 MISCHIEF_AT = 0.4
 _OUTBOUND = {
     "OUTBOUND_CALL_DEADLINE_SECONDS": str(provider.CALL_SECONDS),
+    # Large numbers may send so many a second; the demo is about order and doubt, not about pacing.
+    "OUTBOUND_RATE_PER_SECOND": "400",
     "OUTBOUND_IN_DOUBT_HOLD_SECONDS": "2",
     "OUTBOUND_IN_DOUBT_SETTLE_SECONDS": "4",
     centre.SECRET_NAME: centre.SECRET,
@@ -217,7 +219,8 @@ class Run:
         self._tell.say("traffic has stopped; waiting until everything is settled")
         await self._driver.flush()
         await fake.receipts_sent()
-        moving = await Settling(self._here.settings, NAMES, self._clock).wait(SETTLE_SECONDS)
+        settling = Settling(self._here.settings, NAMES, self._clock, self._tell.waiting)
+        moving = await settling.wait(SETTLE_SECONDS)
         for line in moving:
             self._tell.say(f"not settled after {SETTLE_SECONDS:.0f} s: {line}", "bold red")
         seen = Witnessed(self._driver.published, fake.log.calls, self._watcher.readings)

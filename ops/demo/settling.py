@@ -1,7 +1,8 @@
 """Waits until nothing moves any more: only then can a history be taken whole."""
 
 import asyncio
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import asyncpg
@@ -14,6 +15,8 @@ from shared.platform.settings import PlatformSettings
 SOON = timedelta(seconds=15)
 """Timers due sooner than this are waited for."""
 LOOK_SECONDS = 0.3
+TELL_EVERY = 10
+"""Looks between two words on what is still waited for."""
 CALM_LOOKS = 3
 """So many looks in a row must find nothing to do, and nothing new."""
 
@@ -21,8 +24,11 @@ CALM_LOOKS = 3
 class Settling:
     """Looks at positions, outboxes, timers and sends until all of them are at rest."""
 
-    def __init__(self, settings: PlatformSettings, services: Sequence[str], clock: Clock) -> None:
+    def __init__(
+        self, settings: PlatformSettings, services: Sequence[str], clock: Clock, tell: Callable[[str], None]
+    ) -> None:
         self._settings = settings
+        self._tell = tell
         self._services = services
         self._clock = clock
 
@@ -32,9 +38,9 @@ class Settling:
         database = await asyncpg.connect(self._settings.database_url)
         consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka, enable_auto_commit=False)
         await consumer.start()
-        calm, before = 0, -1
+        calm, before, moving = 0, -1, list[str]()
         try:
-            while True:
+            for look in itertools.count(1):
                 ends = await self._ends(consumer)
                 moving = [
                     line for name in self._services for line in await self._moving(database, name, ends)
@@ -44,11 +50,14 @@ class Settling:
                 calm = calm + 1 if not moving and total == before else 0
                 before = total
                 if calm >= CALM_LOOKS or self._clock.monotonic() > deadline:
-                    return moving
+                    break
+                if moving and look % TELL_EVERY == 0:
+                    self._tell(moving[-1])
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             await consumer.stop()
             await database.close()
+        return moving
 
     async def _ends(self, consumer: AIOKafkaConsumer) -> dict[tuple[str, int], int]:
         prefix = self._settings.topic_prefix

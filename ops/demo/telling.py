@@ -47,6 +47,10 @@ class Teller:
         """Print what somebody did."""
         self.say(f"{_clock(seconds)}  · {what}", "dim")
 
+    def waiting(self, what: str) -> None:
+        """Print what is still waited for."""
+        self.say(f"  · {what}", "dim")
+
     def verdicts(self, verdicts: Sequence[Verdict]) -> None:
         """Print each invariant with its counts, and below it what broke it."""
         table = Table(box=None, width=WIDTH, pad_edge=False, header_style="bold")
