@@ -1,13 +1,16 @@
-"""Presence's own schema in a database of its own, and a corner of Redis."""
+"""Presence's own schema in a database, and a corner of Redis."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import text
 
 from ops.stack import Addresses
 from shared.platform.database import Database
-from tests.conftest import Migrated, unique
+from tests.conftest import _template as template
+from tests.conftest import create_database, drop_database, unique
 from tests.desk_events import a_tenant, an_agent_document
 from tests.presence.harness import Presence, World, connected
 
@@ -27,9 +30,24 @@ async def prefix(redis: Redis) -> AsyncIterator[str]:
         await redis.delete(*keys)
 
 
+@pytest.fixture(scope="session")
+def shared_database_url(servers: Addresses) -> Iterator[str]:
+    """One database for all these tests: making one takes longer than most of them."""
+    name = unique("test_presence_")
+    yield asyncio.run(_copied_from_template(servers, name))
+    asyncio.run(drop_database(servers, name))
+
+
+async def _copied_from_template(servers: Addresses, name: str) -> str:
+    return await create_database(servers, name, template=await template(servers))
+
+
 @pytest.fixture
-async def database(migrated: Migrated) -> AsyncIterator[Database]:
-    opened = Database(await migrated("presence"), "presence")
+async def database(shared_database_url: str) -> AsyncIterator[Database]:
+    """Presence's schema with empty tables."""
+    opened = Database(shared_database_url, "presence")
+    async with opened.transaction() as tx:
+        await tx.execute(text("truncate agents, sessions, tenants, known_agents"))
     yield opened
     await opened.close()
 
