@@ -171,11 +171,13 @@ class Heard:
     """How much of the inbound log the ledger knows.
 
     Everything up to ``read_up_to`` was read (None: nobody knows), and nothing received since
-    ``complete_since`` is missing (None: nothing ever was).
+    ``complete_since`` is missing (None: nothing ever was). ``listening_since`` is when this process
+    began, or could go on, to read: nobody's patience runs out while nobody reads.
     """
 
     read_up_to: datetime | None = None
     complete_since: datetime | None = None
+    listening_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,8 +169,9 @@ async def test_a_message_in_doubt_holds_its_pair_and_ends_unknown(
 ) -> None:
     rules = Rules(rate_per_second=1000, call_deadline=SECOND / 5)
     async with a_desk(url, told(answer), rules=rules) as desk:
-        await desk.hear(a_word(), a_request(), a_request("r2"))
+        await desk.hear(a_word(), a_request())
         await desk.dispatch()
+        await desk.hear(a_request("r2"))
         await desk.later(RULES.in_doubt_hold - SECOND)
         await desk.dispatch()
         assert desk.called == ["r1"], "the pair is held back"

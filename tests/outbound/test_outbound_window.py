@@ -124,6 +124,13 @@ def test_a_time_that_counts_is_never_after_receipt_or_present(
         ),
         pytest.param(
             a_ledger(DAY),
+            Heard(NOON - MOMENT, listening_since=NOON + DAY),
+            NOON + DAY,
+            window.Listen(NOON + DAY + window.LISTEN_AGAIN),
+            id="the wait begins anew when nobody was reading",
+        ),
+        pytest.param(
+            a_ledger(DAY),
             Heard(NOON - MOMENT),
             NOON + RULES.hearing_patience,
             window.Unknowable("inbound messages have not been read up to the request in time"),

@@ -168,7 +168,7 @@ def _fallback(
 
 def _once_heard(refusal: Refuse, send: Send, facts: Facts, now: datetime, rules: Rules) -> Refuse | Wait:
     """Say no for a missing document only once all documents published before the request were read."""
-    patience_ends = send.arrived_at + rules.hearing_patience
-    if window.is_heard(send.arrived_at, facts.heard) or now >= patience_ends:
+    if window.is_heard(send.arrived_at, facts.heard):
         return refusal
-    return Wait(min(now + window.LISTEN_AGAIN, patience_ends))
+    again = window.listen_again(send.arrived_at, facts.heard, now, rules)
+    return refusal if again is None else Wait(again.until)

@@ -102,9 +102,8 @@ def judge(ledger: Ledger, arrived_at: datetime, heard: Heard, now: datetime, rul
     if end is not None and now < end:
         return Open(end)
     if not is_heard(arrived_at, heard):
-        patience_ends = arrived_at + rules.hearing_patience
-        if now < patience_ends:
-            return Listen(min(now + LISTEN_AGAIN, patience_ends))
+        if (again := listen_again(arrived_at, heard, now, rules)) is not None:
+            return again
         return Unknowable("inbound messages have not been read up to the request in time")
     if heard.complete_since is not None and heard.complete_since > now - LENGTH:
         return Unknowable(f"inbound messages from before {heard.complete_since.isoformat()} were never read")
@@ -114,6 +113,13 @@ def judge(ledger: Ledger, arrived_at: datetime, heard: Heard, now: datetime, rul
 def is_heard(arrived_at: datetime, heard: Heard) -> bool:
     """Say whether everything published before the request has been read."""
     return heard.read_up_to is not None and heard.read_up_to >= arrived_at
+
+
+def listen_again(arrived_at: datetime, heard: Heard, now: datetime, rules: Rules) -> Listen | None:
+    """Return when to look again at a request whose facts are still being read; None: the wait is over."""
+    begun = arrived_at if heard.listening_since is None else max(arrived_at, heard.listening_since)
+    ends = begun + rules.hearing_patience
+    return Listen(min(now + LISTEN_AGAIN, ends)) if now < ends else None
 
 
 def seen_by_readers(ledger: Ledger, now: datetime, rules: Rules) -> Window:

@@ -34,6 +34,7 @@ class Claims:
         self._store = store
         self._calls = calls
         self._rules = rules
+        self._listening_since: datetime | None = None
         self._log = structlog.get_logger()
 
     async def run(self, running: Running) -> None:
@@ -45,6 +46,7 @@ class Claims:
                 if not is_transient(error):
                     raise
                 self._log.warning("dispatch_retried", error=str(error)[:300])
+                self._listening_since = None
                 await running.wait(PAUSE_SECONDS)
                 continue
             if not busy:
@@ -64,6 +66,7 @@ class Claims:
         """Decide due turns in one transaction. What comes back is committed as ``sending``."""
         async with running.transaction() as tx:
             now = running.clock.now()
+            self._listening_since = self._listening_since or now
             senders = await self._store.senders.lock_due(tx, now)
             grants = {key: pacing.grant(sender, now, self._rules) for key, sender in senders.items()}
             limits = {key: self._limit(sender, grants[key]) for key, sender in senders.items()}
@@ -96,7 +99,8 @@ class Claims:
         heads = await self._store.sends.heads(tx, pairs)
         lines = await self._store.documents.lines(tx, senders)
         templates = await self._store.documents.templates(tx, _templates_of(heads.values()))
-        heard = Heard(read_up_to, await self._store.hearing.complete_since(tx))
+        complete_since = await self._store.hearing.complete_since(tx)
+        heard = Heard(read_up_to, complete_since, self._listening_since)
         return [
             Turn(
                 state,
