@@ -1,0 +1,27 @@
+from ops.checker import Story
+from ops.demo.figures import figures, happened
+from tests.checker.builders import a_day
+
+
+def test_figures_count_what_the_history_holds() -> None:
+    history = a_day().history()
+    found = figures(history, Story(history), cpu_seconds=0.004)
+    assert (found.messages, found.chats, found.tickets) == (4, 3, 1)
+    assert found.cpu_us_per_message == 1000
+
+
+def test_latency_is_of_chats_that_found_an_agent_at_once() -> None:
+    history = a_day().history()
+    latency = figures(history, Story(history), None).latency
+    assert latency is not None
+    assert latency.count == 1
+    assert 0 < latency.p50 < 1000
+
+
+def test_what_occurred_is_counted() -> None:
+    past = a_day()
+    past.agent("ann", "offline", 2)
+    past.rewrite("agents.v1", lambda event: event.data.state == "offline", cause="lost")
+    history = past.history()
+    seen = happened(history, Story(history))
+    assert (seen.diverts, seen.lost_agents, seen.duplicates) == (1, 1, 0)
