@@ -60,6 +60,9 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._clock = clock
         self._idle = asyncio.Event()
         self._idle.set()
+        self._taken_up = asyncio.Event()
+        """Set while the partitions are ours and stand where the database says."""
+        self._assignments = 0
         self._next: dict[Place, int] = {}
         self._asked: dict[Place, tuple[datetime, int]] = {}
         self._begun = 0
@@ -94,7 +97,14 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         return self._barrier is not None
 
     async def _on_batch(self, records: Sequence[Any]) -> None:
-        """Run one batch. A failure is remembered and stops the process: the next commit would cover it."""
+        """Run one batch. A failure is remembered and stops the process: the next commit would cover it.
+
+        aiokafka hands records over as soon as partitions are assigned, from wherever Kafka's committed offset
+        points. Such a batch waits and is let go: by then every partition was sought to its position.
+        """
+        if not self._taken_up.is_set():
+            await self._taken_up.wait()
+            return
         if self.failure is not None:
             return
         self._idle.clear()
@@ -134,6 +144,9 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self._idle.wait()
+        self._taken_up.clear()
+        self._assignments += 1
+        self._quiet.clear()
         for place in map(self._place, revoked):
             self._next.pop(place, None)
             self._asked.pop(place, None)
@@ -167,17 +180,18 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             known = await self._journal.positions(tx)
         begins = await consumer.beginning_offsets(assigned) if assigned else {}
         ends = await consumer.end_offsets(assigned) if assigned else {}
-        for tp in assigned:
-            start = self._start(self._place(tp), known, begins[tp], ends[tp])
-            consumer.seek(tp, start)
-            self._next[self._place(tp)] = start
         if self._barrier is None:
             compacted = [tp for tp in everything if catalogue.is_compacted(self._place(tp)[0])]
             found = await consumer.end_offsets(compacted) if compacted else {}
             self._barrier = {self._place(tp): end for tp, end in found.items() if end > 0}
+        # From here on nothing is awaited: a record handed over between a seek and the end would be let go.
+        for tp in assigned:
+            start = self._start(self._place(tp), known, begins[tp], ends[tp])
+            consumer.seek(tp, start)
+            self._next[self._place(tp)] = start
         if not self.caught_up:
-            held = [tp for tp in assigned if not catalogue.is_compacted(self._place(tp)[0])]
-            consumer.pause(*held)
+            consumer.pause(*(tp for tp in assigned if not catalogue.is_compacted(self._place(tp)[0])))
+        self._taken_up.set()
 
     def _start(self, place: Place, known: Mapping[Place, int | None], begin: int, end: int) -> int:
         wanted = known.get(place)
@@ -215,32 +229,35 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def _look(self) -> None:
         consumer = self._subscriber.consumer
-        if consumer is None or not self.assigned:
+        if consumer is None or not self._is_steady(self._assignments):
             return
         if not self.caught_up:
             await self._try_barrier(consumer)
         mine = [tp for tp in consumer.assignment() if self._place(tp) in self._next]
         if not mine:
             return
-        asked_at = self._clock.now()
+        assignments, asked_at = self._assignments, self._clock.now()
         ends = await consumer.end_offsets(mine)
         await self._step_over_gaps(consumer, mine)
+        if not self._is_steady(assignments):
+            return
         for tp in mine:
             self._asked.setdefault(self._place(tp), (asked_at, ends[tp]))
-        reached = {
-            place: at
-            for place, (at, end) in self._asked.items()
-            if place in self._next and self._next[place] >= end
-        }
+        reached = {place: at for place, (at, end) in self._asked.items() if self._next[place] >= end}
         if not reached:
             return
+        nexts = {place: self._next[place] for place in reached}
         async with self._transactions() as tx:
-            await self._journal.mark_read(tx, reached, {place: self._next[place] for place in reached})
+            await self._journal.mark_read(tx, reached, nexts)
             read_up_to = await self._journal.read_up_to(tx, self._topics)
         for place in reached:
             self._asked.pop(place, None)
         if read_up_to is not None:
             metrics.READ_LAG_SECONDS.set((self._clock.now() - read_up_to).total_seconds())
+
+    def _is_steady(self, assignments: int) -> bool:
+        """Say whether what was looked at still holds: no rebalance since, and no batch was given up."""
+        return self._taken_up.is_set() and self._assignments == assignments and self.failure is None
 
     async def _step_over_gaps(self, consumer: AIOKafkaConsumer, mine: Iterable[TopicPartition]) -> None:
         """Step over offsets that carry no record, such as transaction markers of foreign publishers.
@@ -248,9 +265,12 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         The fetcher's position runs ahead of a batch it has just handed over, so it counts only when
         two looks in a row find the same position, nothing running, and no batch begun in between.
         """
+        assignments = self._assignments
         for tp in mine:
             place = self._place(tp)
             position = await consumer.position(tp)
+            if not self._is_steady(assignments):
+                return
             seen = (position, self._begun)
             if self._idle.is_set() and self._quiet.get(place) == seen:
                 self._next[place] = max(self._next.get(place, 0), position)
