@@ -20,8 +20,9 @@ from shared.platform.pipeline import Transactions, backoff
 from shared.platform.publisher import Publisher
 from shared.platform.tables import LANES
 
-LEASE_SECONDS = 10.0
-RENEW_SECONDS = 2.0
+LEASE_SECONDS = 5.0
+"""How long a killed process's lanes wait: less than its partitions do (the consumer's session timeout)."""
+RENEW_SECONDS = 1.0
 ROWS_A_ROUND = 2000
 POLL_SECONDS = 0.05
 """How long a lane may not notice a row that another process committed."""
