@@ -1,5 +1,6 @@
 """The counting service on real servers: its topics, its database, its processes, and what came of them."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -30,6 +31,19 @@ class CountingProcess(ServiceProcess):
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "tests.pipeline.counting", str(self.port)]
+
+    async def ready(self) -> "CountingProcess":
+        """Wait until it is ready, without holding up what else the test does."""
+        await asyncio.to_thread(self.until_ready)
+        return self
+
+    async def stopped(self) -> int:
+        """Ask it to stop, wait until it did, and return its exit code."""
+        return await asyncio.to_thread(self.stop)
+
+    async def measured(self, name: str) -> float:
+        """Return the sum of a metric over its labels."""
+        return await asyncio.to_thread(self.metric, f"chatdesk_{name}")
 
 
 class Counting:

@@ -84,8 +84,8 @@ async def _hear(counting: Counting) -> Heard:
         letters={(one.topic, one.partition, one.offset): one for one in letters},
         places=places,
         counted=await counting.counted(),
-        metrics=process.get("/metrics")[1],
-        ready=process.get("/readyz")[0],
+        metrics=(await asyncio.to_thread(process.get, "/metrics"))[1],
+        ready=(await asyncio.to_thread(process.get, "/readyz"))[0],
     )
 
 
