@@ -238,6 +238,20 @@ async def test_a_return_whose_commit_failed_is_found_by_comparing(world: World, 
     assert world.states()[-1] == ("online", "returned")
 
 
+async def test_a_return_within_the_grace_whose_commit_failed_is_found_too(
+    world: World, presence: Presence
+) -> None:
+    await presence.hear(signed_in())
+    await world.pass_time(LEASE + 1)
+    await presence.sweep()
+    await presence.hear(heartbeat(), fails=True)
+    assert len(world.dues) == 1
+
+    await presence.reconcile()
+    assert world.dues == {}
+    assert world.states() == [("online", "signed_in")]
+
+
 async def test_a_loss_whose_commit_failed_is_found_by_comparing(world: World, presence: Presence) -> None:
     await presence.hear(signed_in())
     await presence.leases.claim({key(): 0}, -3600 * SECOND)
