@@ -17,6 +17,7 @@ __all__ = [
     "Topic",
     "body_of",
     "digest_of",
+    "echoes_of",
     "fact",
     "is_compacted",
     "key_of",
@@ -51,6 +52,12 @@ def topic_named(name: str) -> Topic:
 def is_compacted(name: str) -> bool:
     """Tell whether the topic keeps each key's last record. Raises KeyError when there is no such topic."""
     return _BY_NAME[name].compacted
+
+
+def echoes_of(service: str) -> frozenset[str]:
+    """Return the types that a service says on compacted topics, and so reads back to re-assert them."""
+    own = (topic for topic in TOPICS if topic.compacted and service in topic.says)
+    return frozenset(wire_type for topic in own for wire_type in topic.types)
 
 
 def topic_of(wire_type: str) -> str:

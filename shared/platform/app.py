@@ -72,6 +72,7 @@ class _Assembly:
             Reader(
                 self._broker,
                 topics,
+                bootstrap=settings.kafka,
                 group=f"{settings.topic_prefix}chatdesk-{service.name}",
                 prefix=settings.topic_prefix,
                 batch_records=settings.batch_records,

@@ -64,6 +64,7 @@ class Pipeline:
     ) -> None:
         self._service = service
         self._handles = frozenset(service.handles)
+        self._echoes = self._handles & catalogue.echoes_of(service.name)
         self._transactions = transactions
         self._journal = journal
         self._clock = clock
@@ -108,7 +109,7 @@ class Pipeline:
     async def _transact(self, items: Sequence[Item]) -> None:
         now = self._clock.now()
         async with self._transactions() as tx:
-            fate = triage(items, self._handles, await self._facts(tx, items, now))
+            fate = triage(items, self._handles, await self._facts(tx, items, now), self._echoes)
             outcome = Outcome()
             if fate.handle:
                 outcome = await self._service.handlers.handle(tx, fate.handle, now)
@@ -123,9 +124,9 @@ class Pipeline:
     async def _facts(self, tx: AsyncConnection, items: Sequence[Item], now: datetime) -> Facts:
         """Claim the new events first: a concurrent holder is waited for before anything is read."""
         decoded = [item for item in items if isinstance(item, Decoded)]
-        admission = await self._journal.admit(tx, [i for i in decoded if i.event.type in self._handles], now)
+        claimed = self._handles - self._echoes
         return Facts(
-            admission=admission,
+            admission=await self._journal.admit(tx, [i for i in decoded if i.event.type in claimed], now),
             blocked=await self._journal.blocked_keys(tx, (item.key for item in decoded)),
             versions=await self._journal.versions(tx, (i.version[0] for i in decoded if i.version)),
         )

@@ -44,6 +44,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         broker: KafkaBroker,
         topics: Sequence[str],
         *,
+        bootstrap: str,
         group: str,
         prefix: str,
         batch_records: int,
@@ -53,6 +54,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         clock: Clock,
     ) -> None:
         self._topics = tuple(topics)
+        self._bootstrap = bootstrap
         self._prefix = prefix
         self._pipeline = pipeline
         self._transactions = transactions
@@ -64,6 +66,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         """Set while the partitions are ours and stand where the database says."""
         self._assignments = 0
         self._next: dict[Place, int] = {}
+        self._observer: AIOKafkaConsumer | None = None
         self._asked: dict[Place, tuple[datetime, int]] = {}
         self._begun = 0
         self._quiet: dict[Place, tuple[int, int]] = {}
@@ -182,7 +185,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         ends = await consumer.end_offsets(assigned) if assigned else {}
         if self._barrier is None:
             compacted = [tp for tp in everything if catalogue.is_compacted(self._place(tp)[0])]
-            found = await consumer.end_offsets(compacted) if compacted else {}
+            found = await self._log_ends(compacted)
             self._barrier = {self._place(tp): end for tp, end in found.items() if end > 0}
         # From here on nothing is awaited: a record handed over between a seek and the end would be let go.
         for tp in assigned:
@@ -215,17 +218,20 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def watch(self, stopping: asyncio.Event) -> None:
         """Keep `read_up_to` growing, idle or not, and open the barrier once the facts are read."""
-        while not stopping.is_set():
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._look()
-            except Exception as error:
-                if not is_transient(error) and not isinstance(error, KafkaError | IllegalStateError):
-                    raise
-                self._log.info("watch_skipped", error=str(error)[:200])
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(WATCH_SECONDS):
-                    await stopping.wait()
+        try:
+            while not stopping.is_set():
+                try:
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._look()
+                except Exception as error:
+                    if not is_transient(error) and not isinstance(error, KafkaError | IllegalStateError):
+                        raise
+                    self._log.info("watch_skipped", error=str(error)[:200])
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(WATCH_SECONDS):
+                        await stopping.wait()
+        finally:
+            await self._forget_observer()
 
     async def _look(self) -> None:
         consumer = self._subscriber.consumer
@@ -237,7 +243,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         if not mine:
             return
         assignments, asked_at = self._assignments, self._clock.now()
-        ends = await consumer.end_offsets(mine)
+        ends = await self._log_ends(mine)
         await self._step_over_gaps(consumer, mine)
         if not self._is_steady(assignments):
             return
@@ -254,6 +260,25 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             self._asked.pop(place, None)
         if read_up_to is not None:
             metrics.READ_LAG_SECONDS.set((self._clock.now() - read_up_to).total_seconds())
+
+    async def _log_ends(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Ask the broker where the logs end, including what an open transaction hides from our consumer.
+
+        A message behind one cannot be read yet; to its own consumer the log would end before it.
+        """
+        if not places:
+            return {}
+        if self._observer is None:
+            observer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False)
+            await observer.start()
+            self._observer = observer
+        ends: dict[TopicPartition, int] = await self._observer.end_offsets(places)
+        return ends
+
+    async def _forget_observer(self) -> None:
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            await observer.stop()
 
     def _is_steady(self, assignments: int) -> bool:
         """Say whether what was looked at still holds: no rebalance since, and no batch was given up."""

@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from shared.contracts.catalogue import echoes_of
 from shared.contracts.errors import Rejected
 from shared.contracts.event import Event, Model
 from shared.contracts.inbound_messages import MessageRevoked
 from shared.platform.pipeline import decode
 from shared.platform.records import Decoded, Item, Record, Tombstone, Undecodable
 from shared.platform.triage import Admission, Facts, Fate, triage
-from tests.desk_events import a_message, an_event
+from tests.desk_events import a_message, agent_changed, an_event
 from tests.pipeline.builders import ANN, BOB, a_note, a_record, a_send, pair_of
 from tests.pipeline.counting import HANDLES
 
@@ -151,3 +152,13 @@ def test_versions_are_remembered_up_to_the_gap() -> None:
 def test_record_parked_alone_is_told_by_its_partition() -> None:
     (parked,) = sorted_out(Case([BROKEN], [])).park
     assert (parked.key, parked.tenant_id) == ("inbound-messages.v1/3", "")
+
+
+def test_a_repeat_of_what_a_service_reads_back_from_its_own_compacted_topic_is_handed_over() -> None:
+    """It may be the last record of its key: only the owner can see that and say the newest again."""
+    echo = an_item(agent_changed())
+    known = Facts(Admission(), frozenset(), {})
+    types = frozenset({echo.event.type})
+    assert triage([echo, echo], types, known).handle == []
+    assert len(triage([echo, echo], types, known, echoes_of("presence")).handle) == 2
+    assert echoes_of("presence") == types
