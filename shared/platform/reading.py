@@ -270,7 +270,11 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             return {}
         if self._observer is None:
             observer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False)
-            await observer.start()
+            try:
+                await observer.start()
+            except BaseException:
+                await observer.stop()
+                raise
             self._observer = observer
         ends: dict[TopicPartition, int] = await self._observer.end_offsets(places)
         return ends

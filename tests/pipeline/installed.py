@@ -106,6 +106,10 @@ class Counting:
     async def until_settled(self, *, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until the outbox is empty and every offset is committed to the end."""
         await until_holds(self.outbox, lambda rows: rows == 0, seconds=seconds)
+        await self.until_settled_reading(seconds=seconds)
+
+    async def until_settled_reading(self, *, seconds: float = PATIENCE_SECONDS) -> None:
+        """Wait until every offset is committed to the end."""
         await until_holds(self.uncommitted, lambda left: not left, seconds=seconds)
 
     async def uncommitted(self) -> dict[str, tuple[int, int]]:
