@@ -25,10 +25,10 @@ WHOLE: tuple[DirectoryDocument, ...] = (
     a_department("sales"),
     an_agent("ada", departments=["service", "sales"]),
     an_agent("sue", departments=[], roles=["supervisor"]),
-    a_channel("main", address="+4930111"),
+    a_channel("main", address="+49 30-111"),
     a_template("hello-en"),
     a_template("hello-de", language="de"),
-    rules({"department": "sales", "business_address": "+49 30 111"}, {"department": "service"}),
+    rules({"department": "sales", "business_address": "+4930111"}, {"department": "service"}),
 )
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.desk.handlers import DeskHandlers, DocumentEdits
@@ -68,7 +69,7 @@ class Editor:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._edits = DocumentEdits(DocumentStore(), self._say)
+        self.edits = DocumentEdits(DocumentStore(), self._say)
         self.said: list[Event[Model]] = []
 
     async def _say(self, _: AsyncConnection, events: Sequence[Event[Model]]) -> None:
@@ -76,19 +77,19 @@ class Editor:
 
     async def look(self, *wanted: DirectoryDocument, tenant: str = TENANT) -> Plan:
         async with self._database.transaction() as tx:
-            plan = await self._edits.plan(tx, tenant, wanted)
+            plan = await self.edits.plan(tx, tenant, wanted)
         assert isinstance(plan, Plan)
         return plan
 
     async def look_in_vain(self, *wanted: DirectoryDocument, tenant: str = TENANT) -> tuple[Problem, ...]:
         async with self._database.transaction() as tx:
-            plan = await self._edits.plan(tx, tenant, wanted)
+            plan = await self.edits.plan(tx, tenant, wanted)
         assert isinstance(plan, Invalid)
         return plan.problems
 
     async def write(self, plan: Plan) -> Applied | Conflicted | Invalid:
         async with self._database.transaction() as tx:
-            return await self._edits.apply(tx, plan, NOON)
+            return await self.edits.apply(tx, plan, NOON)
 
 
 async def _stored(database: Database, tenant: str = TENANT) -> dict[DocumentKey, Stored]:
@@ -148,16 +149,28 @@ async def test_of_two_who_looked_at_the_same_the_second_is_refused_and_writes_no
     assert second.said == []
 
 
-async def test_of_many_at_once_one_wins(database: Database) -> None:
-    before, editors = Editor(database), [Editor(database) for _ in range(8)]
-    await before.write(await before.look(*WHOLE))
-    plans = [await editor.look(an_agent("ada", capacity=10 + nth)) for nth, editor in enumerate(editors)]
+async def test_an_edit_waits_for_the_one_under_way_and_then_sees_it(database: Database) -> None:
+    first, second = Editor(database), Editor(database)
+    await first.write(await first.look(*WHOLE))
+    mine = await first.look(an_agent("ada", capacity=4))
+    theirs = await second.look(an_agent("ada", capacity=7))
 
-    results = await asyncio.gather(*(editor.write(plan) for editor, plan in zip(editors, plans, strict=True)))
+    async with database.transaction() as tx:
+        assert await first.edits.apply(tx, mine, NOON) == Applied((ADA,))
+        waiting = asyncio.create_task(second.write(theirs))
+        await _until_somebody_waits(database)
 
-    assert sorted(type(result).__name__ for result in results) == ["Applied"] + ["Conflicted"] * 7
-    assert (await _stored(database))[ADA].revision == 2
-    assert sum(len(editor.said) for editor in editors) == 1
+    assert await waiting == Conflicted((Conflict(ADA, 1, 2),))
+
+
+async def _until_somebody_waits(database: Database) -> None:
+    waiting = "wait_event_type = 'Lock' and datname = current_database()"
+    async with asyncio.timeout(5):
+        found = 0
+        while not found:
+            async with database.transaction() as tx:
+                count = text(f"select count(*) from pg_stat_activity where {waiting}")
+                found = (await tx.execute(count)).scalar_one()
 
 
 async def test_a_plan_is_judged_once_more_when_it_is_written(database: Database) -> None:
