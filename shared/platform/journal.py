@@ -234,13 +234,17 @@ class Journal:
         )
 
     async def read_up_to(self, tx: AsyncConnection, topics: Iterable[str]) -> datetime | None:
-        """Return the time up to which *every* partition of the topics has been read; None: one never was."""
+        """Return the time up to which *every* partition of the topics has been read; None: one never was.
+
+        A topic without any partition here was not there when partitions were dealt out: nobody read it.
+        """
+        wanted = sorted(set(topics))
         row = await tx.execute(
             text(
-                "select min(read_up_to), bool_or(read_up_to = '-infinity') from positions "
-                "where topic = any(cast(:topics as text[]))"
+                "select min(read_up_to), bool_or(read_up_to = '-infinity') or count(distinct topic) < :topics"
+                " from positions where topic = any(cast(:names as text[]))"
             ),
-            {"topics": sorted(topics)},
+            {"names": wanted, "topics": len(wanted)},
         )
         at, unread = row.one()
         return None if at is None or unread else at

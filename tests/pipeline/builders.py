@@ -1,13 +1,12 @@
 """Records as publishers write them, and a desk that counts, with time and the log in the test's hand."""
 
 import itertools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contracts import catalogue, cloudevents
 from shared.contracts.actors import Actor
@@ -24,7 +23,7 @@ from shared.platform.pipeline import Pipeline, Transactions
 from shared.platform.records import Headers, Record
 from shared.platform.service import Service
 from tests.desk_events import BUSINESS, NOON, TENANT, a_message, an_event
-from tests.pipeline.counting import COUNTS, DEAD_LETTERS, HANDLES, NAME, Counting, Locking
+from tests.pipeline.counting import COUNTS, DEAD_LETTERS, GATE, HANDLES, NAME, Counting, Locking
 
 INBOUND = "inbound-messages.v1"
 ANN = "+27820000001"
@@ -189,17 +188,9 @@ def first_occurrences(events: Sequence[Event[Any]]) -> dict[str, list[str]]:
     return gap_free(effects)
 
 
-def merged(*expected: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Join what was sent in several goes, pair by pair, in order."""
-    found: dict[str, list[str]] = {}
-    for part in expected:
-        for key, ids in part.items():
-            found.setdefault(key, []).extend(ids)
-    return found
-
-
 @asynccontextmanager
-async def holding_gate(database: Database) -> AsyncIterator[AsyncConnection]:
+async def gate_of(database: Database) -> AsyncIterator[None]:
     """Hold the gate that messages saying `WAIT` wait for, until the block ends."""
     async with database.transaction() as tx:
-        yield tx
+        await tx.execute(text("select pg_advisory_xact_lock(:gate)"), {"gate": GATE})
+        yield

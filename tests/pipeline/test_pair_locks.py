@@ -13,8 +13,8 @@ from shared.platform.database import Database
 from shared.platform.journal import Journal, OutboxRow
 from shared.platform.pipeline import lane_of
 from tests.desk_events import NOON, a_message
-from tests.pipeline.builders import CountingDesk
-from tests.pipeline.counting import GATE, WAIT, Locking
+from tests.pipeline.builders import CountingDesk, gate_of
+from tests.pipeline.counting import WAIT, Locking
 from tests.pipeline.waiting import until
 
 pytestmark = pytest.mark.servers
@@ -24,8 +24,7 @@ async def versions_of_two_at_once(database: Database, locking: Locking) -> list[
     """Let two consumers count a message each of one known pair, overlapping. Returns the versions said."""
     desks = [CountingDesk(database, locking=locking) for _ in range(2)]
     await desks[0].read(a_message("the pair's first"))
-    async with database.transaction() as gate:
-        await gate.execute(text("select pg_advisory_xact_lock(:gate)"), {"gate": GATE})
+    async with gate_of(database):
         first = asyncio.create_task(desks[0].read(a_message(WAIT)))
         await until(lambda: waiters(database, "advisory"), at_least=1)
         second = asyncio.create_task(desks[1].read(a_message(WAIT)))
