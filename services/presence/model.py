@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from typing import Literal, NamedTuple, TypeAlias
 
 from shared.contracts.agents import AgentState
@@ -72,13 +71,25 @@ class Agent:
         return self.declared is not None and self.declared.draining
 
 
-class Life(Enum):
-    """What is known of one session."""
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A session with an unexpired lease."""
 
-    LIVE = "it has an unexpired lease"
-    LAPSED = "its lease ran out, and it may return"
-    DOUBTFUL = "it has no lease, but absence cannot be judged now"
-    ENDED = "it was signed out, for good"
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A session without one, that may return."""
+
+    over_at: datetime
+    """When its last lease was over, or will be where that cannot be told yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A session that was signed out, for good."""
+
+
+Session: TypeAlias = Live | Silent | Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +98,13 @@ class Leased:
 
     age: timedelta
     """How long leases have been held there without having been lost."""
-    running: Mapping[str, bool] = field(default_factory=dict)
-    """Of each session with a lease: whether it still runs."""
+    left: Mapping[str, timedelta] = field(default_factory=dict)
+    """What is left of each session's lease; negative for one that is over."""
+
+    @property
+    def anybody_lives(self) -> bool:
+        """Whether a lease still runs."""
+        return any(left > timedelta() for left in self.left.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +123,7 @@ class Standing:
     """An agent with their sessions, as far as they can be judged."""
 
     agent: Agent
-    sessions: Mapping[str, Life] = field(default_factory=dict)
+    sessions: Mapping[str, Session] = field(default_factory=dict)
     renewals: Mapping[str, int] = field(default_factory=dict)
     """Leases to grant, in seconds, by session."""
     judged_from: datetime = ALWAYS

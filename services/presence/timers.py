@@ -66,7 +66,7 @@ class Watch:
         async with running.transaction() as tx:
             page = await agents.page(tx, after, SLICE)
         leased = await self._standings.leases.look([row.key for row in page])
-        living = {key for key, one in leased.items() if any(one.running.values())}
+        living = {key for key, one in leased.items() if one.anybody_lives}
         silent = [row.key for row in page if row.is_expected and row.key not in living]
         if silent and self.contact.steady_since is not None:
             await self._declare_lost(running, silent)

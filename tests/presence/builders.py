@@ -12,12 +12,15 @@ from services.presence.model import (
     Contact,
     Declare,
     Declared,
+    Ended,
     Facts,
     Leased,
-    Life,
+    Live,
+    Session,
     Signal,
     SignIn,
     SignOut,
+    Silent,
     Standing,
 )
 from shared.contracts.agent_signals import AgentHeartbeat
@@ -63,8 +66,13 @@ def lost(until: datetime = NOON, **fields: Any) -> Agent:
     return an_agent(grace_until=until, **fields)
 
 
-def standing(agent: Agent | None = None, **sessions: Life) -> Standing:
-    """An agent with sessions, all of which can be judged."""
+LIVE, ENDED = Live(), Ended()
+LAPSED = Silent(LONG_AGO)
+"""So long that no grace of theirs is left."""
+
+
+def standing(agent: Agent | None = None, **sessions: Session) -> Standing:
+    """An agent with sessions, whose absence can be judged."""
     return Standing(agent or an_agent(), sessions)
 
 
@@ -72,8 +80,9 @@ def facts(agent: Agent | None = None, **fields: Any) -> Facts:
     return Facts(**{"agent": agent or an_agent(), "leased": leased(), **fields})
 
 
-def leased(held_for: float = 3600, **running: bool) -> Leased:
-    return Leased(timedelta(seconds=held_for), running)
+def leased(held_for: float = 3600, **seconds_left: float) -> Leased:
+    left = {name: timedelta(seconds=seconds) for name, seconds in seconds_left.items()}
+    return Leased(timedelta(seconds=held_for), left)
 
 
 def signal(act: Act, event_id: str = "signal") -> Signal:

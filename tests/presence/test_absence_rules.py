@@ -1,6 +1,6 @@
 """When somebody counts as absent, as tables: what is known, and what may be concluded from it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -22,8 +22,8 @@ from services.presence.model import (
     Contact,
     Declared,
     Ignored,
-    Life,
     Noted,
+    Silent,
     Standing,
     Terms,
 )
@@ -32,6 +32,9 @@ from shared.platform.outcome import Due
 from tests.desk_events import NOON, TENANT
 from tests.presence.builders import (
     ANN,
+    ENDED,
+    LAPSED,
+    LIVE,
     LONG_AGO,
     STEADY,
     after,
@@ -46,7 +49,6 @@ from tests.presence.builders import (
 )
 
 TERMS = Terms(lease_seconds=60, grace_seconds=30)
-LIVE, LAPSED, DOUBTFUL, ENDED = Life.LIVE, Life.LAPSED, Life.DOUBTFUL, Life.ENDED
 ONLINE_AGAIN = an_agent("offline", declared=Declared(), cause="lost")
 ON_LUNCH = an_agent("offline", declared=Declared("away", "lunch", draining=True), cause="lost")
 
@@ -92,7 +94,7 @@ def test_a_grace_that_is_over_ends_in_offline_and_keeps_what_was_declared() -> N
         (standing(an_agent()), Ignored("not_lost")),
         (standing(lost(NOON), tab=LIVE), None),
         (standing(lost(after(1)), tab=LAPSED), after(1)),
-        (Standing(lost(NOON), {"tab": DOUBTFUL}, judged_from=after(7)), after(7)),
+        (Standing(lost(NOON), {"tab": LAPSED}, judged_from=after(7)), after(7)),
     ],
     ids=["returned meanwhile", "a session lives after all", "fired too early", "cannot be judged yet"],
 )
@@ -167,28 +169,33 @@ def test_signals_that_are_not_heard_are_heard_from_now_on_at_the_earliest() -> N
 
 
 @pytest.mark.parametrize(
-    ("contact", "held_for", "life"),
+    ("contact", "held_for", "judged"),
     [
-        (STEADY, 3600, LAPSED),
-        (STEADY, 59, DOUBTFUL),
-        (Contact(after(-59), NOON, NOON), 3600, DOUBTFUL),
-        (Contact(), 3600, DOUBTFUL),
+        (STEADY, 3600, after(60 - 3600)),
+        (STEADY, 59, after(1)),
+        (Contact(after(-59), NOON, NOON), 3600, after(1)),
+        (Contact(), 3600, after(60)),
     ],
     ids=["all is well", "Redis was flushed lately", "we lagged lately", "we just began"],
 )
-def test_a_silent_session_is_doubtful_until_it_had_a_lease_to_be_heard(
-    contact: Contact, held_for: float, life: Life
+def test_a_silent_session_had_a_lease_to_be_heard(
+    contact: Contact, held_for: float, judged: datetime
 ) -> None:
-    known = facts(leased=leased(held_for, tab=True, phone=False), open={"tab", "laptop"}, ended={"kiosk"})
+    known = facts(leased=leased(held_for, tab=5, phone=-5), open={"tab", "laptop"}, ended={"kiosk"})
 
     found = stand(known, contact, NOON)
 
-    assert found.sessions == {"tab": LIVE, "phone": life, "laptop": life, "kiosk": ENDED}
-    assert (found.judged_from <= NOON) is (life is LAPSED)
+    assert found.judged_from == judged
+    assert found.sessions == {
+        "tab": LIVE,
+        "phone": Silent(max(after(-5), judged)),
+        "laptop": Silent(judged),
+        "kiosk": ENDED,
+    }
 
 
 def test_a_session_that_was_signed_out_stays_ended_even_with_a_lease() -> None:
-    known = facts(leased=leased(tab=True), ended={"tab"})
+    known = facts(leased=leased(tab=5), ended={"tab"})
 
     assert stand(known, STEADY, NOON).sessions == {"tab": ENDED}
 

@@ -64,13 +64,28 @@ async def test_one_living_session_is_enough(world: World, presence: Presence) ->
     await presence.hear(signed_in("tab"), signed_in("phone"))
     await world.pass_time(LEASE - 10)
     await presence.hear(heartbeat("phone"))
-    await world.pass_time(20)
+    await world.pass_time(10 + GRACE)
     await presence.sweep()
     await presence.reconcile()
     assert world.dues == {}
 
     await presence.hear(signed_out("phone"))
     assert world.states()[-1] == ("offline", "signed_out")
+
+
+async def test_who_signs_out_one_session_while_another_lapsed_just_now_may_return_with_that(
+    world: World, presence: Presence
+) -> None:
+    await presence.hear(signed_in("tab"), signed_in("phone"))
+    await world.pass_time(LEASE - 1)
+    await presence.hear(heartbeat("phone"))
+    await world.pass_time(2)
+    await presence.hear(signed_out("phone"))
+    assert world.states() == [("online", "signed_in")]
+
+    await presence.hear(heartbeat("tab"))
+    assert world.dues == {}
+    assert world.states() == [("online", "signed_in")]
 
 
 async def test_a_sign_out_while_lost_is_told_at_once(world: World, presence: Presence) -> None:
@@ -255,7 +270,7 @@ async def test_a_return_within_the_grace_whose_commit_failed_is_found_too(
 async def test_a_loss_whose_commit_failed_is_found_by_comparing(world: World, presence: Presence) -> None:
     await presence.hear(signed_in())
     await presence.leases.claim({key(): 0}, -3600 * SECOND)
-    assert (await presence.leases.look([key()]))[key()].running == {}
+    assert (await presence.leases.look([key()]))[key()].left == {}
 
     await presence.reconcile()
     await world.pass_time(LEASE + GRACE + 1)
@@ -270,7 +285,7 @@ async def test_a_lease_of_a_signed_out_session_brings_nobody_back(world: World, 
     await presence.reconcile()
 
     assert world.states()[-1] == ("offline", "signed_out")
-    assert (await presence.leases.look([key()]))[key()].running == {}
+    assert (await presence.leases.look([key()]))[key()].left == {}
 
 
 async def test_a_lapse_is_found_whatever_was_lost_of_the_leases(

@@ -5,18 +5,18 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from services.presence.decisions.absence import end_grace, lapse
 from services.presence.decisions.signals import fold
 from services.presence.decisions.word import changed
-from services.presence.model import Agent, Beat, Declare, Declared, Life, SignIn, SignOut, Standing, Terms
+from services.presence.model import Agent, Beat, Declare, Declared, Session, SignIn, SignOut, Standing, Terms
 from shared.contracts.agents import AgentChanged
 from shared.contracts.event import Model
 from tests import desk_events as desk
 from tests.desk_events import NOON
-from tests.presence.builders import a_stranger, signals
+from tests.presence.builders import ENDED, LAPSED, LIVE, a_stranger, signals
 from tests.presence.harness import Presence, World
 from tests.presence.signals import heartbeat, signed_in, signed_out, state_set
 
@@ -61,16 +61,16 @@ def test_versions_have_no_gaps_and_every_one_shows_something_new(heard: list[obj
 def test_nobody_is_offline_with_a_living_session_nor_online_without_any(heard: list[object]) -> None:
     after = fold(Standing(a_stranger()), signals(*heard), (), TERMS, NOON).after  # type: ignore[arg-type]
 
-    assert (after.agent.state != "offline") is (Life.LIVE in after.sessions.values())
-    assert set(after.renewals) == {name for name, life in after.sessions.items() if life is Life.LIVE}
+    assert (after.agent.state != "offline") is (LIVE in after.sessions.values())
+    assert set(after.renewals) == {name for name, life in after.sessions.items() if life == LIVE}
 
 
 @given(st.lists(acts, max_size=12), session)
 def test_what_was_signed_out_never_lives_again(heard: list[object], gone: str) -> None:
-    before = Standing(a_stranger(), {gone: Life.ENDED})
+    before = Standing(a_stranger(), {gone: ENDED})
     after = fold(before, signals(*heard), (), TERMS, NOON).after  # type: ignore[arg-type]
 
-    assert after.sessions[gone] is Life.ENDED
+    assert after.sessions[gone] == ENDED
     assert gone not in after.renewals
 
 
@@ -78,7 +78,7 @@ def test_what_was_signed_out_never_lives_again(heard: list[object], gone: str) -
 def test_a_return_within_the_grace_changes_nothing(heard: list[object], seconds: int) -> None:
     here = fold(Standing(a_stranger()), [*signals(*heard), *signals(Beat("kiosk"))], (), TERMS, NOON).after  # type: ignore[arg-type]
     lost = changed(here, lapse(here, timedelta(), TERMS, NOON)).after
-    lost = Standing(lost.agent, dict.fromkeys(lost.sessions, Life.LAPSED) | _ended(lost))
+    lost = Standing(lost.agent, dict.fromkeys(lost.sessions, LAPSED) | _ended(lost))
     later = NOON + timedelta(seconds=seconds)
     waiting = changed(lost, end_grace(lost, later))
     back = fold(waiting.after, signals(Beat("kiosk")), (), TERMS, later)
@@ -103,6 +103,7 @@ _numbers = iter(range(1_000_000))
 
 
 @pytest.mark.servers
+@example([("in", "tab"), ("pass", 60), ("out", "phone")])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps)
 async def test_offline_means_signed_out_or_silent_for_lease_and_grace(
@@ -169,5 +170,5 @@ def _shown(agent: Agent) -> tuple[str, str | None, bool]:
     return agent.state, agent.reason, agent.draining
 
 
-def _ended(standing: Standing) -> dict[str, Life]:
-    return {name: life for name, life in standing.sessions.items() if life is Life.ENDED}
+def _ended(standing: Standing) -> dict[str, Session]:
+    return {name: life for name, life in standing.sessions.items() if life == ENDED}

@@ -14,8 +14,8 @@ from services.presence.model import (
     Declare,
     Declared,
     Ignored,
-    Life,
     Noted,
+    Silent,
     Standing,
     TenantRevised,
     Terms,
@@ -27,6 +27,9 @@ from shared.contracts.event import Event
 from tests.desk_events import NOON, TENANT
 from tests.presence.builders import (
     ANN,
+    ENDED,
+    LAPSED,
+    LIVE,
     LONG_AGO,
     a_stranger,
     after,
@@ -43,7 +46,6 @@ from tests.presence.builders import (
 )
 
 TERMS = Terms(lease_seconds=60, grace_seconds=30)
-LIVE, LAPSED, DOUBTFUL, ENDED = Life.LIVE, Life.LAPSED, Life.DOUBTFUL, Life.ENDED
 ONLINE_AGAIN = an_agent("offline", declared=Declared(), cause="lost")
 ON_LUNCH = an_agent("offline", declared=Declared("away", "lunch", draining=True), cause="lost")
 
@@ -80,7 +82,7 @@ ON_LUNCH = an_agent("offline", declared=Declared("away", "lunch", draining=True)
         ),
         (standing(tab=LIVE), sign_out(), ("offline", None, False, "signed_out")),
         (
-            standing(tab=LIVE, phone=LAPSED),
+            standing(tab=LIVE, phone=Silent(after(-30))),
             sign_out(reason="shift over"),
             ("offline", "shift over", False, "signed_out"),
         ),
@@ -171,12 +173,29 @@ def test_what_is_ignored(before: Standing, act: Act, why: str) -> None:
     assert hear(before, signal(act), TERMS, NOON) == Ignored(why)  # type: ignore[arg-type]
 
 
-def test_a_sign_out_where_other_sessions_may_live_unseen_counts_as_lost() -> None:
-    verdict = hear(standing(tab=LIVE, phone=DOUBTFUL), signal(sign_out()), TERMS, NOON)
+@pytest.mark.parametrize(
+    ("before", "until"),
+    [
+        (standing(tab=LIVE, phone=Silent(after(-29))), after(1)),
+        (standing(tab=LIVE, phone=Silent(after(60)), laptop=LAPSED), after(90)),
+        (standing(phone=Silent(after(-29))), after(1)),
+        (standing(lost(after(7)), tab=LAPSED, phone=LAPSED), after(7)),
+    ],
+    ids=[
+        "another session lapsed just now",
+        "another session could not be heard lately",
+        "another session lapsed, and nobody knew the one that left",
+        "another session of somebody lost",
+    ],
+)
+def test_a_sign_out_counts_as_a_loss_while_another_session_may_return(
+    before: Standing, until: object
+) -> None:
+    verdict = hear(before, signal(sign_out()), TERMS, NOON)
 
     assert isinstance(verdict, Noted)
     assert verdict.standing.agent.state == "online"
-    assert verdict.standing.agent.grace_until == after(60 + 30)
+    assert verdict.standing.agent.grace_until == until
 
 
 def test_a_lost_agent_may_be_set_away_while_the_grace_runs_on() -> None:

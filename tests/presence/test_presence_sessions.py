@@ -61,7 +61,7 @@ async def test_a_late_heartbeat_of_a_signed_out_session_revives_nothing(
     await presence.hear(signed_in())
 
     assert world.states()[-1] == ("offline", "signed_out")
-    assert (await presence.leases.look([key()]))[key()].running == {}
+    assert (await presence.leases.look([key()]))[key()].left == {}
 
     await presence.hear(heartbeat("a new tab"))
     assert world.states()[-1] == ("online", "returned")
@@ -168,7 +168,7 @@ async def test_a_batch_whose_commit_fails_is_heard_again_to_the_same_end(
     await presence.hear(*said)
 
     assert world.states() == [("online", "signed_in")]
-    assert (await presence.leases.look([key()]))[key()].running == {"phone": True}
+    assert set((await presence.leases.look([key()]))[key()].left) == {"phone"}
 
 
 async def test_states_of_ours_that_come_back_in_order_are_noted(world: World, presence: Presence) -> None:

@@ -8,10 +8,13 @@ from services.presence.model import (
     Agent,
     Contact,
     Declared,
+    Ended,
     Facts,
     Ignored,
-    Life,
+    Live,
     Noted,
+    Session,
+    Silent,
     Standing,
     Terms,
     Verdict,
@@ -45,17 +48,18 @@ def may_judge(agent: Agent, contact: Contact, now: datetime) -> bool:
 
 
 def stand(facts: Facts, contact: Contact, now: datetime) -> Standing:
-    """Tell which of an agent's sessions live, and of which that cannot be told now.
+    """Tell which of an agent's sessions live, and since when the others are silent.
 
-    Neither lag nor a loss of Redis may look like absence: after either, a silent session is doubtful
-    until it had a whole lease to be heard again.
+    Neither lag nor a loss of Redis may look like absence: after either, the lease of a silent session
+    is not over before it had a whole one to be heard again.
     """
-    agent, running = facts.agent, facts.leased.running
+    agent, left = facts.agent, facts.leased.left
     since = max(heard_since(contact, now), now - facts.leased.age)
     judged = since + timedelta(seconds=agent.lease_seconds)
-    silent = Life.LAPSED if judged <= now else Life.DOUBTFUL
-    sessions = {name: Life.LIVE if running.get(name, False) else silent for name in (*facts.open, *running)}
-    return Standing(agent, sessions | dict.fromkeys(facts.ended, Life.ENDED), judged_from=judged)
+    sessions: dict[str, Session] = dict.fromkeys(facts.open, Silent(judged))
+    for name, rest in left.items():
+        sessions[name] = Live() if rest > timedelta() else Silent(max(now + rest, judged))
+    return Standing(agent, sessions | dict.fromkeys(facts.ended, Ended()), judged_from=judged)
 
 
 def lapse(standing: Standing, ended_ago: timedelta | None, terms: Terms, now: datetime) -> Noted | Ignored:
@@ -78,7 +82,7 @@ def end_grace(standing: Standing, now: datetime) -> Verdict:
     agent = standing.agent
     if agent.grace_until is None:
         return Ignored("not_lost")
-    if Life.LIVE in standing.sessions.values():
+    if Live() in standing.sessions.values():
         return Noted(replace(standing, agent=replace(agent, grace_until=None)))
     if (judged := max(standing.judged_from, agent.grace_until)) > now:
         return Noted(replace(standing, agent=replace(agent, grace_until=judged)))
@@ -89,7 +93,7 @@ def end_grace(standing: Standing, now: datetime) -> Verdict:
 
 def find(standing: Standing, now: datetime) -> Verdict:
     """An agent held to be gone, or lost, who has a living session is back."""
-    if Life.LIVE not in standing.sessions.values():
+    if Live() not in standing.sessions.values():
         return Ignored("agent_offline")
     arrived = replace(standing, agent=arrived_as(standing.agent, Declared()))
     because = own_cause(standing.agent, "found", str(standing.agent.version))

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
-from services.presence.decisions.absence import arrived_as, as_declared, lapse
+from services.presence.decisions.absence import arrived_as, as_declared
 from services.presence.decisions.word import announcement, changed, hear_echo, settle
 from services.presence.model import (
     Agent,
@@ -15,11 +15,13 @@ from services.presence.model import (
     ChangeCause,
     Declare,
     Declared,
+    Ended,
     Ignored,
-    Life,
+    Live,
     Signal,
     SignIn,
     SignOut,
+    Silent,
     Standing,
     Terms,
     Verdict,
@@ -101,14 +103,14 @@ def hear(standing: Standing, signal: Signal, terms: Terms, now: datetime) -> Ver
 
 def _attend(standing: Standing, session_id: str, lease_seconds: int, afresh: Declared) -> Standing | Ignored:
     """Give a session its lease, unless it was signed out: a late heartbeat revives nothing."""
-    if standing.sessions.get(session_id) is Life.ENDED:
+    if standing.sessions.get(session_id) == Ended():
         return Ignored("session_ended")
     agent = standing.agent
     known = agent.lease_seconds if agent.state != "offline" else 0
     return replace(
         standing,
         agent=replace(arrived_as(agent, afresh), lease_seconds=max(known, lease_seconds)),
-        sessions={**standing.sessions, session_id: Life.LIVE},
+        sessions={**standing.sessions, session_id: Live()},
         renewals={**standing.renewals, session_id: lease_seconds},
     )
 
@@ -136,18 +138,26 @@ def _spoken(current: Declared, act: Declare) -> Declared:
 
 
 def _leave(standing: Standing, act: SignOut, terms: Terms, now: datetime) -> Standing:
-    """End sessions for good. Who has no other is offline at once; where others may live unseen, lost."""
+    """End sessions for good. Who has no other is offline at once; where one may return, lost."""
     names = (act.session_id,) if act.session_id is not None else tuple(standing.sessions)
     left = replace(
         standing,
-        sessions={**standing.sessions, **dict.fromkeys(names, Life.ENDED)},
+        sessions={**standing.sessions, **dict.fromkeys(names, Ended())},
         renewals={name: lease for name, lease in standing.renewals.items() if name not in names},
     )
-    others = set(left.sessions.values())
-    if standing.agent.state == "offline" or Life.LIVE in others:
+    if standing.agent.state == "offline" or Live() in left.sessions.values():
         return left
-    if Life.DOUBTFUL in others:
-        lost = lapse(left, None, terms, now)
-        return left if isinstance(lost, Ignored) else lost.standing
+    until = _last_return(left, terms)
+    if until is not None and until > now:
+        return replace(left, agent=replace(standing.agent, grace_until=until))
     gone = replace(standing.agent, state="offline", reason=act.reason, declared=None, grace_until=None)
     return replace(left, agent=gone)
+
+
+def _last_return(standing: Standing, terms: Terms) -> datetime | None:
+    """Return until when a silent session may return within its grace; None where there is none."""
+    ends = [session.over_at for session in standing.sessions.values() if isinstance(session, Silent)]
+    if not ends:
+        return None
+    until = max(ends) + timedelta(seconds=terms.grace_seconds)
+    return max(until, standing.agent.grace_until or until)

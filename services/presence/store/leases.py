@@ -75,7 +75,7 @@ _LOOK = (
 local found = {now - since}
 for i = 3, #KEYS do
   local ends = redis.call('ZRANGE', KEYS[i], 0, -1, 'WITHSCORES')
-  for j = 2, #ends, 2 do ends[j] = tonumber(ends[j]) > now and 1 or 0 end
+  for j = 2, #ends, 2 do ends[j] = tonumber(ends[j]) - now end
   found[#found + 1] = ends
 end
 return found
@@ -178,8 +178,11 @@ class Leases:
             async with _failover_heals():
                 age, *sets = await self._look(self._keys(tenant_id, agents))
             for key, ends in zip(agents, sets, strict=True):
-                running = {name: bool(runs) for name, runs in zip(ends[::2], ends[1::2], strict=True)}
-                found[key] = Leased(timedelta(milliseconds=age), running)
+                left = {
+                    name: timedelta(milliseconds=rest)
+                    for name, rest in zip(ends[::2], ends[1::2], strict=True)
+                }
+                found[key] = Leased(timedelta(milliseconds=age), left)
         return found
 
     async def write(self, changes: Iterable[LeaseChange]) -> None:
@@ -221,7 +224,7 @@ class Leases:
                 answers = await self._claim(self._keys(tenant_id, agents), arguments)
             for key, answer in zip(agents, answers, strict=True):
                 if answer != _ALIVE:
-                    claimed[key] = None if answer == _ABSENT else timedelta(milliseconds=answer)
+                    claimed[key] = None if answer == _ABSENT else _span(answer)
         return claimed
 
     def _keys(self, tenant_id: str, agents: Iterable[AgentKey]) -> list[str]:
@@ -236,6 +239,10 @@ def _by_tenant(keys: Iterable[AgentKey]) -> list[tuple[str, list[AgentKey]]]:
 
 def _milliseconds(span: timedelta) -> int:
     return span // timedelta(milliseconds=1)
+
+
+def _span(milliseconds: int) -> timedelta:
+    return timedelta(milliseconds=milliseconds)
 
 
 @asynccontextmanager

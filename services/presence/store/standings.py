@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.presence.model import Agent, AgentKey, Change, Facts, Life
+from services.presence.model import Agent, AgentKey, Change, Ended, Facts
 from services.presence.store import agents, sessions
 from services.presence.store.leases import LeaseChange, Leases
 
@@ -29,7 +29,7 @@ class Standings:
         if not locked:
             return {}
         leased = await self.leases.look(locked)
-        names = {key: {*mentioned.get(key, ()), *leased[key].running} for key in locked}
+        names = {key: {*mentioned.get(key, ()), *leased[key].left} for key in locked}
         recorded = await sessions.sessions_of(tx, names)
         return {
             key: Facts(agent, leased[key], recorded[key].open, recorded[key].ended)
@@ -62,17 +62,15 @@ def _left(change: Change) -> bool:
 def _ended(change: Change) -> list[str]:
     was = change.before.sessions
     return [
-        name
-        for name, life in change.after.sessions.items()
-        if life is Life.ENDED and was.get(name) is not Life.ENDED
+        name for name, life in change.after.sessions.items() if life == Ended() and was.get(name) != Ended()
     ]
 
 
 def _lease_change(change: Change) -> LeaseChange | None:
-    if _left(change):
-        return LeaseChange(_key(change), forget=True)
     after = change.after
-    dropped = [name for name, life in after.sessions.items() if life is Life.ENDED]
+    if _left(change) or after.agent.is_lost:  # their next heartbeat must ask for the row
+        return LeaseChange(_key(change), forget=True)
+    dropped = [name for name, life in after.sessions.items() if life == Ended()]
     if not dropped and not after.renewals:
         return None
     return LeaseChange(_key(change), grant=after.renewals, drop=dropped)
