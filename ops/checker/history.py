@@ -94,6 +94,9 @@ class Books:
     """The wire types the service answers."""
     positions: Mapping[Place, int | None] = field(default_factory=dict)
     seen: frozenset[bytes] = frozenset()
+    """Digests of what was handled, but for the service's own words read back."""
+    echoed: Mapping[Key, int] = field(default_factory=dict)
+    """The newest version read back of each thing the service says on a compacted topic."""
     parked: tuple[Parked, ...] = ()
     unsent: int = 0
     """Rows left in the outbox."""

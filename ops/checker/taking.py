@@ -43,6 +43,12 @@ _NAMES = tuple(topic.name for topic in (*TOPICS, *DEAD_LETTER_TOPICS))
 _IN_DOUBT = frozenset({1, 131000})
 """Codes that leave in doubt what became of a message (channels.md, 6.2)."""
 _QUIET_MS = 500
+_ECHOED = {
+    "presence": "select tenant_id, agent_id, echoed_version from presence.agents",
+    "outbound": "select tenant_id, pair_key, echoed_version from outbound.pairs",
+    "desk": "select tenant_id, kind || ':' || id, echoed_revision from desk.documents",
+}
+"""Where services keep how far they have read their own words back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +162,7 @@ async def _books(connection: Any, service: str) -> Books:
     parked = await connection.fetch(
         f"select topic, partition, record_offset, key, blocks_key, reason from {service}.parked_records"
     )
+    echoed = await connection.fetch(_ECHOED[service]) if service in _ECHOED else ()
     stuck = await connection.fetch(
         f"select kind, key, parked_reason from {service}.due where parked_reason is not null"
     )
@@ -163,6 +170,7 @@ async def _books(connection: Any, service: str) -> Books:
         handles=HANDLES[service],
         positions={(topic, partition): offset for topic, partition, offset in map(tuple, positions)},
         seen=frozenset(bytes(row[0]) for row in seen),
+        echoed={(row[0], row[1]): row[2] for row in map(tuple, echoed)},
         parked=tuple(Parked(*row) for row in map(tuple, parked)),
         unsent=await connection.fetchval(f"select count(*) from {service}.outbox"),
         stuck=tuple(f"{kind} {key}: {reason}" for kind, key, reason in map(tuple, stuck)),

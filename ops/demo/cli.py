@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 
 from ops.demo.installation import SetupFailedError, installation
-from ops.demo.run import Options, Run
+from ops.demo.options import Options
+from ops.demo.run import Run
 from ops.demo.services import ServiceFailedError
 from ops.demo.telling import WIDTH, Teller
 from ops.stack import Addresses, StackError, ensure_up

@@ -2,11 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -15,29 +12,24 @@ from ops.checker import History, Story, check
 from ops.checker.taking import Witnessed, take
 from ops.checker.watching import Watcher
 from ops.demo import centre, provider
-from ops.demo.agents import Floor, Move, shifts
-from ops.demo.driver import GATEWAY, Driver
+from ops.demo.driver import Driver
 from ops.demo.ear import listen
 from ops.demo.figures import figures, happened
 from ops.demo.installation import Installation
-from ops.demo.office import Office
-from ops.demo.plan import Plan, Write, plan
-from ops.demo.scene import Scene
+from ops.demo.options import Options
+from ops.demo.plan import plan
 from ops.demo.services import NAMES, RunningService, ServiceFailedError
-from ops.demo.settling import Settling
+from ops.demo.settling import settling
 from ops.demo.telling import Teller, last_line, report
+from ops.demo.traffic import Traffic
 from ops.fake_provider import FakeProvider, Script, serving
 from ops.fake_provider.events import KafkaReceipts
-from shared.contracts.content import Text
 from shared.contracts.event import Event
-from shared.contracts.inbound_messages import MessageReceived
 from shared.platform.clock import Clock
 from shared.platform.settings import PlatformSettings
 
 SETTLE_SECONDS = 60.0
-ANSWERED_SECONDS = 2.0
-"""How long agents go on answering after the last message."""
-MISCHIEF_AT = 0.4
+HEARTBEATS = "agent-signals.v1"
 _OUTBOUND = {
     "OUTBOUND_CALL_DEADLINE_SECONDS": str(provider.CALL_SECONDS),
     # Large numbers may send so many a second; the demo is about order and doubt, not about pacing.
@@ -46,18 +38,6 @@ _OUTBOUND = {
     "OUTBOUND_IN_DOUBT_SETTLE_SECONDS": "4",
     centre.SECRET_NAME: centre.SECRET,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What was asked for: seconds, messages a second, and the seed of every choice."""
-
-    duration: float
-    rate: float
-    seed: int
-    folder: Path
-    """Where logs and the report go."""
-    report: Path
 
 
 class Run:
@@ -69,14 +49,10 @@ class Run:
         self._tell = teller
         self._clock = clock
         self._plan = plan(options.seed, options.rate, options.duration)
-        self._scene = Scene()
         self._driver = Driver(here.settings, clock)
-        self._floor = Floor(options.seed, options.rate, self._driver)
-        self._office = Office(options.seed, self._driver, self._scene, clock)
+        self._traffic = Traffic(options, self._plan, self._driver, teller, clock)
         self._watcher = Watcher(here.settings.database_url, NAMES, clock)
         self._services = {name: RunningService(name, options.folder / f"{name}.log") for name in NAMES}
-        self._began = 0.0
-        self._written = 0
         self.summary = ""
         """The line that says it all, once the run is judged."""
 
@@ -98,22 +74,6 @@ class Run:
             history, cpu_seconds = await self._play(fake)
         return self._judge(history, cpu_seconds)
 
-    async def _play(self, fake: FakeProvider) -> tuple[History, float | None]:
-        """Let the centre run its course; also tell how much processor time routing used for it."""
-        routing = self._services["routing"]
-        try:
-            async with asyncio.TaskGroup() as group:
-                before = routing.cpu_seconds()
-                beside = [group.create_task(work) for work in self._beside()]
-                await self._traffic(group)
-                after = routing.cpu_seconds()
-                history = await self._settle(fake)
-                for task in beside:
-                    task.cancel()
-        except* ServiceFailedError as failed:
-            raise failed.exceptions[0] from None
-        return history, after - before if before is not None and after is not None else None
-
     def _script(self) -> Script:
         customers = sorted({write.customer for write in self._plan.writes} - self._plan.long_ago)
         return provider.script(self._options.seed, customers[:: max(1, len(customers) // 12)])
@@ -129,21 +89,38 @@ class Run:
             self._tell.say(f"they are ready; their logs are in {self._options.folder}")
             yield
         finally:
-            await asyncio.gather(*(service.stop() for service in self._services.values()))
+            await self._stop_services()
 
-    def _beside(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """Return what goes on beside the traffic, until all is quiet."""
-        return (
-            self._driver.run(),
-            self._floor.beat(),
-            self._watcher.run(),
-            listen(self._here.settings, self._hear),
-            self._watch_services(),
-        )
+    async def _stop_services(self) -> None:
+        """Stop presence before it could take the end of all heartbeats for the loss of everybody."""
+        await self._services["presence"].stop()
+        await asyncio.gather(*(service.stop() for service in self._services.values()))
+
+    async def _play(self, fake: FakeProvider) -> tuple[History, float | None]:
+        """Let the centre run its course; also tell how much processor time routing used for it."""
+        routing = self._services["routing"]
+        try:
+            async with asyncio.TaskGroup() as group:
+                publishing = group.create_task(self._driver.run())
+                beating = group.create_task(self._traffic.floor.beat())
+                watching = [group.create_task(work) for work in self._watchers()]
+                before = routing.cpu_seconds()
+                await self._traffic.run()
+                after = routing.cpu_seconds()
+                await self._settle(fake, beating)
+                for task in (publishing, *watching):
+                    task.cancel()
+        except* ServiceFailedError as failed:
+            raise failed.exceptions[0] from None
+        used = after - before if before is not None and after is not None else None
+        return await self._take(fake), used
+
+    def _watchers(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        return (self._watcher.run(), listen(self._here.settings, self._hear), self._watch_services())
 
     def _hear(self, event: Event[Any]) -> None:
-        self._scene.hear(event)
-        self._floor.hear(event)
+        self._traffic.scene.hear(event)
+        self._traffic.floor.hear(event)
 
     async def _watch_services(self) -> None:
         while True:
@@ -151,80 +128,25 @@ class Run:
                 service.check()
             await asyncio.sleep(0.5)
 
-    async def _traffic(self, group: asyncio.TaskGroup) -> None:
-        """Let customers write and people work for as long as was asked."""
-        self._began = self._clock.monotonic()
-        customers = sorted({write.customer for write in self._plan.writes})
-        office = group.create_task(self._office.run(customers))
-        progress = group.create_task(self._progress())
-        async with asyncio.TaskGroup() as acting:
-            acting.create_task(self._write(self._plan))
-            acting.create_task(self._move(shifts(self._options.seed, self._options.duration)))
-            acting.create_task(self._mischief(customers[0]))
-        office.cancel()
-        await asyncio.sleep(ANSWERED_SECONDS)
-        progress.cancel()
-        self._floor.rest()
-
-    async def _write(self, planned: Plan) -> None:
-        moments: list[tuple[float, Write]] = [(write.at, write) for write in planned.writes]
-        for at, write in moments:
-            await self._until(at)
-            self._publish(write)
-        await self._until(self._options.duration)
-
-    def _publish(self, write: Write) -> None:
-        now = self._clock.now()
-        late = timedelta(seconds=write.before)
-        message = MessageReceived(
-            channel="whatsapp",
-            business_address=write.business_address,
-            customer_address=write.customer,
-            provider="whatsapp_cloud",
-            provider_message_id=write.message_id,
-            sent_at=now - late,
-            received_at=now,
-            content=Text(text=write.text),
-        )
-        event = self._driver.say(message, GATEWAY)
-        self._written += 1
-        if write.repeat is not None:
-            again = self._driver.repeat if write.repeat.same_event else self._driver.say_again
-            asyncio.get_running_loop().call_later(write.repeat.after, again, event, GATEWAY)
-
-    async def _move(self, moves: Sequence[Move]) -> None:
-        for move in moves:
-            await self._until(move.at)
-            self._floor.move(move)
-            if move.told is not None:
-                self._tell.happening(move.at, move.told)
-
-    async def _mischief(self, customer: str) -> None:
-        await self._until(MISCHIEF_AT * self._options.duration)
-        self._office.make_mischief(customer)
-        self._tell.happening(MISCHIEF_AT * self._options.duration, "somebody publishes rubbish")
-
-    async def _progress(self) -> None:
-        second = 0
-        while True:
-            second += 1
-            await self._until(second)
-            self._tell.progress(second, self._written, self._scene)
-
-    async def _until(self, at: float) -> None:
-        await asyncio.sleep(max(0.0, self._began + at - self._clock.monotonic()))
-
-    async def _settle(self, fake: FakeProvider) -> History:
-        """Wait until all is quiet, then take the history. What does not settle, the invariants will tell."""
+    async def _settle(self, fake: FakeProvider, beating: "asyncio.Task[None]") -> None:
+        """Wait until all is quiet but the heartbeats, then end these and see the last of them read."""
         self._tell.say("traffic has stopped; waiting until everything is settled")
         await self._driver.flush()
         await fake.receipts_sent()
-        settling = Settling(self._here.settings, NAMES, self._clock, self._tell.waiting)
-        moving = await settling.wait(SETTLE_SECONDS)
-        for line in moving:
-            self._tell.say(f"not settled after {SETTLE_SECONDS:.0f} s: {line}", "bold red")
+        async with settling(self._here.settings, NAMES, self._clock) as centre_at_rest:
+            moving = await centre_at_rest.wait(SETTLE_SECONDS, self._tell.waiting, flowing=(HEARTBEATS,))
+            beating.cancel()
+            await self._driver.flush()
+            moving += await centre_at_rest.wait(centre.LEASE_SECONDS, self._tell.waiting)
+        for line in dict.fromkeys(moving):
+            self._tell.say(f"not settled: {line}", "bold red")
+
+    async def _take(self, fake: FakeProvider) -> History:
+        """Take the history of services that have stopped. What was not settled, the invariants will tell."""
+        now = self._clock.now()
+        await self._stop_services()
         seen = Witnessed(self._driver.published, fake.log.calls, self._watcher.readings)
-        return await take(self._here.settings, NAMES, seen, self._clock.now())
+        return await take(self._here.settings, NAMES, seen, now)
 
     def _judge(self, history: History, cpu_seconds: float | None) -> bool:
         options, story = self._options, Story(history)

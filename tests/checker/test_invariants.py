@@ -9,7 +9,8 @@ import pytest
 
 from ops.checker import check
 from ops.checker.history import Parked, Record
-from shared.contracts import chats
+from shared.contracts import catalogue, chats
+from shared.contracts.agents import AgentChanged
 from shared.contracts.event import Event
 from tests.checker.builders import NOON, Past, a_day, judged
 
@@ -360,3 +361,18 @@ def test_an_event_of_ours_told_twice_is_one_event() -> None:
         assert record.event is not None
         past.put(record.event)
     assert [verdict.broken for verdict in judged(past).values()] == [[]] * 10
+
+
+@pytest.mark.parametrize(("echoed", "broken"), [(0, 2), (1, 0)])
+def test_owners_read_their_own_words_back(echoed: int, broken: int) -> None:
+    history = a_day().history()
+    books = {**history.databases.books}
+    said = {catalogue.type_of(AgentChanged)}
+    books["presence"] = replace(
+        books["presence"],
+        handles=books["presence"].handles | said,
+        positions={**books["presence"].positions, ("agents.v1", 0): len(history.topics["agents.v1"])},
+        echoed={("acme", agent): echoed for agent in ("ann", "ben")},
+    )
+    doctored = replace(history, databases=replace(history.databases, books=books))
+    assert len(check(doctored)[9].broken) == broken

@@ -1,0 +1,15 @@
+"""What a run was asked to be."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Seconds of traffic, messages a second, the seed of every choice; where logs and the report go."""
+
+    duration: float
+    rate: float
+    seed: int
+    folder: Path
+    report: Path
