@@ -37,6 +37,7 @@ class Lanes:
         self._publisher = publisher
         self._clock = clock
         self._held: list[int] = []
+        self._failed = False
         self._renewed = float("-inf")
         self._wake = asyncio.Event()
         self._log = structlog.get_logger()
@@ -72,12 +73,15 @@ class Lanes:
             await self._lease()
         if not self._held:
             return False
+        # While anything fails, every lane has its part of a round, however much the one that fails holds.
+        of_one = ROWS_A_ROUND // LANES if self._failed else ROWS_A_ROUND
         async with self._transactions() as tx:
-            rows = await _oldest(tx, self._held)
+            rows = await _oldest(tx, self._held, of_one)
         metrics.OUTBOX_ROWS.set(len(rows))
         if not rows:
             return False
         published = await self._publisher.publish(rows)
+        self._failed = published.failure is not None
         if published.acknowledged:
             async with self._transactions() as tx:
                 await _delete(tx, published.acknowledged)
@@ -145,13 +149,14 @@ async def _lease(tx: AsyncConnection, owner: str) -> list[int]:
     return sorted(lane for (lane,) in rows)
 
 
-async def _oldest(tx: AsyncConnection, lanes: Sequence[int]) -> list[OutboxRow]:
+async def _oldest(tx: AsyncConnection, lanes: Sequence[int], of_one: int) -> list[OutboxRow]:
     rows = await tx.execute(
         text(
-            "select lane, topic, key, value, id from outbox "
-            "where lane = any(cast(:lanes as smallint[])) order by id limit :limit"
+            "select o.* from unnest(cast(:lanes as smallint[])) as mine(lane) cross join lateral ("
+            "select lane, topic, key, value, id from outbox"
+            " where outbox.lane = mine.lane order by id limit :of_one) o order by id limit :limit"
         ),
-        {"lanes": list(lanes), "limit": ROWS_A_ROUND},
+        {"lanes": list(lanes), "of_one": of_one, "limit": ROWS_A_ROUND},
     )
     return [OutboxRow(*row) for row in rows]
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.errors import TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 from aiokafka.partitioner import murmur2
 
 from shared.contracts.cloudevents import CONTENT_TYPE
@@ -26,6 +26,10 @@ _LARGEST_BATCH = 900_000
 partition of the messages they answer: larger than stack.md's 256 KiB, below the broker's 1 MB."""
 _LARGEST_REQUEST = 1_100_000
 _REQUEST_TIMEOUT_MS = 5_000
+_METADATA_SECONDS, _ABSENT_SECONDS = 1.0, 5.0
+"""How long to ask for a topic's partitions, and how long not to ask again for one that is not there."""
+
+Place = tuple[str, int]
 
 
 @lru_cache(maxsize=65_536)
@@ -57,6 +61,7 @@ class KafkaPublisher:
         self._bootstrap = bootstrap
         self._prefix = topic_prefix
         self._producer: AIOKafkaProducer | None = None
+        self._absent_until: dict[str, float] = {}
 
     async def publish(self, rows: Sequence[OutboxRow]) -> Published:
         """Send at most one record batch per partition; rows that did not fit wait for the next round.
@@ -65,7 +70,7 @@ class KafkaPublisher:
         """
         try:
             producer = await self._connected()
-            batches = await self._fill(producer, rows)
+            batches, failure = await self._fill(producer, rows)
             sent = await asyncio.gather(
                 *(self._send(producer, place, batch) for place, (batch, _) in batches.items()),
                 return_exceptions=True,
@@ -74,15 +79,13 @@ class KafkaPublisher:
             await self._discard()
             return Published((), error)
         acknowledged: list[OutboxRow] = []
-        failure: BaseException | None = None
+        lost = [result for result in sent if isinstance(result, BaseException)]
         for (_, held), result in zip(batches.values(), sent, strict=True):
-            if isinstance(result, BaseException):
-                failure = result
-            else:
+            if result not in lost:
                 acknowledged.extend(held)
-        if failure is not None:
+        if lost:
             await self._discard()
-        return Published(tuple(acknowledged), failure)
+        return Published(tuple(acknowledged), lost[0] if lost else failure)
 
     async def close(self) -> None:
         """Stop the producer."""
@@ -100,18 +103,28 @@ class KafkaPublisher:
                 linger_ms=0,
                 request_timeout_ms=_REQUEST_TIMEOUT_MS,
             )
-            await producer.start()
+            try:
+                await producer.start()
+            except BaseException:
+                await producer.stop()
+                raise
             self._producer = producer
         return self._producer
 
     async def _fill(
         self, producer: AIOKafkaProducer, rows: Sequence[OutboxRow]
-    ) -> dict[tuple[str, int], tuple[Any, list[OutboxRow]]]:
-        batches: dict[tuple[str, int], tuple[Any, list[OutboxRow]]] = {}
-        full: set[tuple[str, int]] = set()
+    ) -> tuple[dict[Place, tuple[Any, list[OutboxRow]]], Exception | None]:
+        """Fill one batch for each partition. A topic that is not there costs nobody but its own rows."""
+        batches: dict[Place, tuple[Any, list[OutboxRow]]] = {}
+        full: set[Place] = set()
+        partitions: dict[str, list[int]] = {}
         for row in rows:
+            if row.topic not in partitions:
+                partitions[row.topic] = await self._partitions(producer, row.topic)
+            if not (numbers := partitions[row.topic]):
+                continue
             key = row.key.encode()
-            place = (row.topic, await self._partition(producer, row.topic, key))
+            place = (row.topic, numbers[_hash(key) % len(numbers)])
             if place in full:
                 continue
             batch, held = batches.setdefault(place, (producer.create_batch(), []))
@@ -119,18 +132,22 @@ class KafkaPublisher:
                 full.add(place)
             else:
                 held.append(row)
-        return batches
+        absent = [self._prefix + topic for topic, numbers in partitions.items() if not numbers]
+        return batches, _absence(absent) if absent else None
 
-    async def _partition(self, producer: AIOKafkaProducer, topic: str, key: bytes) -> int:
+    async def _partitions(self, producer: AIOKafkaProducer, topic: str) -> list[int]:
+        """Return a topic's partitions; none if it is not there, which is asked again only after a while."""
+        now = asyncio.get_running_loop().time()
+        if now < self._absent_until.get(topic, now):
+            return []
         try:
-            partitions = sorted(await producer.partitions_for(self._prefix + topic))
-        except UnknownTopicOrPartitionError:
-            missing = f"topic {self._prefix + topic} does not exist: run `chatdesk topics apply`"
-            raise Retryable(missing) from None
-        partition: int = partitions[_hash(key) % len(partitions)]
-        return partition
+            async with asyncio.timeout(_METADATA_SECONDS):
+                return sorted(await producer.partitions_for(self._prefix + topic))
+        except (TimeoutError, UnknownTopicOrPartitionError, TopicAuthorizationFailedError):
+            self._absent_until[topic] = now + _ABSENT_SECONDS
+            return []
 
-    async def _send(self, producer: AIOKafkaProducer, place: tuple[str, int], batch: Any) -> None:
+    async def _send(self, producer: AIOKafkaProducer, place: Place, batch: Any) -> None:
         topic, partition = place
         batch.close()
         await (await producer.send_batch(batch, self._prefix + topic, partition=partition))
@@ -142,3 +159,7 @@ class KafkaPublisher:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(_REQUEST_TIMEOUT_MS / 1000):
                     await producer.stop()
+
+
+def _absence(topics: Sequence[str]) -> Retryable:
+    return Retryable(f"topic {', '.join(topics)} does not exist: run `chatdesk topics apply`")
