@@ -8,6 +8,7 @@ from services.routing.app import STEPS
 from services.routing.decisions.floor import SERVE_QUEUE
 from services.routing.decisions.fold import fold
 from services.routing.model import Agent, Changes, Chat, Facts, State
+from shared.contracts import catalogue, cloudevents
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatReply
 from shared.contracts.content import Text
@@ -73,6 +74,12 @@ def test_everybody_else_s_reply_is_refused_with_its_reason(
     known: Facts, command: ChatReply, reason: str
 ) -> None:
     assert refusal(after(known, command)) == reason
+
+
+def test_a_refusal_about_no_known_pair_can_be_read_by_everybody() -> None:
+    (refused,) = after(facts(), a_reply()).outcome.outgoing
+    assert cloudevents.decode(cloudevents.encode(refused)) == refused
+    assert catalogue.key_of(refused) == f"{refused.tenant_id}:chat:{HELD.chat_id}"
 
 
 def test_a_supervisor_who_holds_the_chat_as_an_agent_may_write() -> None:

@@ -11,7 +11,6 @@ from services.routing.model import Agent, Chat, Department, Key
 from shared.contracts import chats
 from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatCommand, ChatReply
 from shared.contracts.outbound_messages import MessageSend
-from shared.contracts.pair import Pair
 from shared.platform.outcome import Received
 
 
@@ -140,15 +139,5 @@ def _refuse(floor: Floor, received: Received, command: ChatCommand, chat: Chat |
             ),
         ),
         subject=command.chat_id,
-        pair_key=chat.pair.key if chat else _pair_key(received, command),
+        pair_key=chat.pair.key if chat else event.pair_key,
     )
-
-
-def _pair_key(received: Received, command: ChatCommand) -> str:
-    """Return the key a refusal travels under when no such chat is known."""
-    if received.event.pair_key is not None:
-        return received.event.pair_key
-    pair = command.pair
-    if pair is None:
-        return f"{received.event.tenant_id}:chat:{command.chat_id}"
-    return Pair.of(received.event.tenant_id, pair.channel, pair.business_address, pair.customer_address).key

@@ -186,8 +186,8 @@ class Floor:
         """Keep a chat as its next version; the caller says what that was."""
         return self._keep(replace(chat, version=chat.version + 1))
 
-    def say(self, cause: Cause, data: Model, *, subject: str, pair_key: str, nth: int = 0) -> None:
-        """Put an event into the outcome."""
+    def say(self, cause: Cause, data: Model, *, subject: str, pair_key: str | None, nth: int = 0) -> None:
+        """Put an event into the outcome; without a ``pair_key`` its data name the pair, if there is one."""
         event: Event[Model] = fact(
             cause, data, source=SOURCE, subject=subject, time=self.now, pair_key=pair_key, nth=nth
         )
