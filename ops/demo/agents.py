@@ -23,7 +23,7 @@ STALE_SHARE = 0.3
 FALLBACK_SHARE = 0.3
 _HANDLING = 2.2
 """Seconds an agent of pace 1 has a chat, on average."""
-_BUSY = 0.8
+_BUSY = 0.65
 """How busy the agents who stay are on average; the waves of customers do the rest."""
 _STEADY_SHARE = 0.75
 """Of the slots, what is left when some are away, draining or gone."""

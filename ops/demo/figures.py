@@ -6,6 +6,7 @@ from datetime import datetime
 
 from ops.checker.history import History
 from ops.checker.story import Story, Told
+from ops.demo.effort import Effort
 from shared.contracts.agents import AgentChanged
 from shared.contracts.chats import (
     ChatAssigned,
@@ -38,10 +39,12 @@ class Figures:
     latency: Latency | None
     """Of chats that found an agent at once."""
     cpu_us_per_message: float | None
-    """Routing's processor time while traffic ran, idle polling included."""
+    """Routing's processor time while traffic ran, all of it."""
+    cpu_us_above_idling: float | None
+    """The same without what routing takes when there is nothing to do."""
 
 
-def figures(history: History, story: Story, cpu_seconds: float | None) -> Figures:
+def figures(history: History, story: Story, effort: Effort | None) -> Figures:
     """Compute the figures of a run."""
     messages = [told for pair in story.inbound.values() for told in pair]
     times = [told.record.written_at for told in messages]
@@ -52,7 +55,10 @@ def figures(history: History, story: Story, cpu_seconds: float | None) -> Figure
         tickets=len(history.databases.tickets),
         messages_per_second=len(messages) / span if span else 0.0,
         latency=_latency(story),
-        cpu_us_per_message=cpu_seconds * 1e6 / len(messages) if cpu_seconds and messages else None,
+        cpu_us_per_message=effort.used * 1e6 / len(messages) if effort and messages else None,
+        cpu_us_above_idling=(effort.used - effort.idling) * 1e6 / len(messages)
+        if effort and messages
+        else None,
     )
 
 

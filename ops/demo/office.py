@@ -21,7 +21,7 @@ from ops.demo.driver import DESK, GATEWAY, OTHER_SYSTEM, Driver
 from ops.demo.scene import Scene
 from shared.contracts.actors import Actor
 from shared.contracts.agent_signals import AgentHeartbeat
-from shared.contracts.chat_commands import ChatAssign, ChatReply
+from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatReply
 from shared.contracts.content import Template, Text
 from shared.contracts.inbound_messages import MessageReceived
 from shared.contracts.outbound_messages import MessageSend
@@ -127,7 +127,7 @@ class Office:
             self._driver.say(other, OTHER_SYSTEM)
 
     def make_mischief(self, customer: str) -> None:
-        """Publish what no system should: each of it ends as a dead letter, and holds up nobody else."""
+        """Publish what no system should: it ends as dead letters or a refusal, and holds up nobody else."""
         now = self._clock.now()
         message = MessageReceived(
             channel="whatsapp",
@@ -155,6 +155,7 @@ class Office:
             OTHER_SYSTEM,
         )
         self._driver.say(AgentHeartbeat(agent_id="nobody", session_id="nobody-1"), DESK)
+        self._driver.say(ChatClose(by=_SUPERVISOR, chat_id="no-such-chat"), DESK)
 
     def _any(self, candidates: list[Any]) -> Any:
         return self._dice.choice(candidates) if candidates else None

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random  # noqa: TID251 - the demo plays customers; the services draw no lots
 
 from ops.demo.centre import BILLING_LINE, FIRST_LINE
@@ -63,7 +63,6 @@ class Plan:
     """Every message of a run, in the order of publication, and who has not been heard for long."""
 
     writes: tuple[Write, ...]
-    customers: int
     long_ago: frozenset[str] = field(default_factory=frozenset)
     """Customers whose window is closed when they are answered."""
 
@@ -80,9 +79,12 @@ def plan(seed: int, rate: float, duration: float) -> Plan:
     )
     writes += [_old(dice, customer, STILL_OPEN) for customer in open_still]
     writes += [_old(dice, customer, LONG_CLOSED) for customer in long_closed]
+    # However short a run, somebody writes to a closed department, and somebody's message comes twice.
+    late_bill = Write(0.5, _number(dice, customers + 2 * OLD_CUSTOMERS), BILLING_LINE, "", "my bill?")
+    writes.append(replace(late_bill, repeat=Repeat(after=1.0, same_event=True)))
     writes.sort(key=lambda write: write.at)
-    named = (_named(write, n, seed) for n, write in enumerate(writes))
-    return Plan(tuple(named), customers + 2 * OLD_CUSTOMERS, frozenset(long_closed))
+    named = (replace(write, message_id=f"wamid.demo-{seed}-{n}") for n, write in enumerate(writes))
+    return Plan(tuple(named), frozenset(long_closed))
 
 
 def _bursts(dice: Random, rate: float, duration: float) -> Iterator[float]:
@@ -131,18 +133,6 @@ def _repeat(dice: Random) -> Repeat | None:
 def _old(dice: Random, customer: str, before: float) -> Write:
     """A message that took most of a day to arrive; it is answered while the agents are still fresh."""
     return Write(dice.uniform(0.5, 3.0), customer, FIRST_LINE, "", "are you there?", before)
-
-
-def _named(write: Write, n: int, seed: int) -> Write:
-    return Write(
-        write.at,
-        write.customer,
-        write.business_address,
-        f"wamid.demo-{seed}-{n}",
-        write.text,
-        write.before,
-        write.repeat,
-    )
 
 
 def _number(dice: Random, n: int) -> str:

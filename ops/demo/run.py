@@ -14,6 +14,7 @@ from ops.checker.watching import Watcher
 from ops.demo import centre, provider
 from ops.demo.driver import Driver
 from ops.demo.ear import listen
+from ops.demo.effort import Effort, Stopwatch
 from ops.demo.figures import figures, happened
 from ops.demo.installation import Installation
 from ops.demo.options import Options
@@ -71,8 +72,8 @@ class Run:
             await stack.enter_async_context(self._running_services())
             await self._driver.start()
             stack.push_async_callback(self._driver.stop)
-            history, cpu_seconds = await self._play(fake)
-        return self._judge(history, cpu_seconds)
+            history, effort = await self._play(fake)
+        return self._judge(history, effort)
 
     def _script(self) -> Script:
         customers = sorted({write.customer for write in self._plan.writes} - self._plan.long_ago)
@@ -96,24 +97,24 @@ class Run:
         await self._services["presence"].stop()
         await asyncio.gather(*(service.stop() for service in self._services.values()))
 
-    async def _play(self, fake: FakeProvider) -> tuple[History, float | None]:
+    async def _play(self, fake: FakeProvider) -> tuple[History, Effort | None]:
         """Let the centre run its course; also tell how much processor time routing used for it."""
-        routing = self._services["routing"]
+        routing = Stopwatch(self._services["routing"], self._clock)
+        await routing.watch_idling()
         try:
             async with asyncio.TaskGroup() as group:
                 publishing = group.create_task(self._driver.run())
                 beating = group.create_task(self._traffic.floor.beat())
                 watching = [group.create_task(work) for work in self._watchers()]
-                before = routing.cpu_seconds()
+                routing.start()
                 await self._traffic.run()
-                after = routing.cpu_seconds()
+                effort = routing.stop()
                 await self._settle(fake, beating)
                 for task in (publishing, *watching):
                     task.cancel()
         except* ServiceFailedError as failed:
             raise failed.exceptions[0] from None
-        used = after - before if before is not None and after is not None else None
-        return await self._take(fake), used
+        return await self._take(fake), effort
 
     def _watchers(self) -> tuple[Coroutine[Any, Any, None], ...]:
         return (self._watcher.run(), listen(self._here.settings, self._hear), self._watch_services())
@@ -137,7 +138,8 @@ class Run:
             moving = await centre_at_rest.wait(SETTLE_SECONDS, self._tell.waiting, flowing=(HEARTBEATS,))
             beating.cancel()
             await self._driver.flush()
-            moving += await centre_at_rest.wait(centre.LEASE_SECONDS, self._tell.waiting)
+            # Before the leases run out, which presence would rightly take for everybody's loss.
+            moving += await centre_at_rest.wait(centre.LEASE_SECONDS, self._tell.waiting, calm_looks=1)
         for line in dict.fromkeys(moving):
             self._tell.say(f"not settled: {line}", "bold red")
 
@@ -148,10 +150,10 @@ class Run:
         seen = Witnessed(self._driver.published, fake.log.calls, self._watcher.readings)
         return await take(self._here.settings, NAMES, seen, now)
 
-    def _judge(self, history: History, cpu_seconds: float | None) -> bool:
+    def _judge(self, history: History, effort: Effort | None) -> bool:
         options, story = self._options, Story(history)
         verdicts = check(history)
-        found, seen = figures(history, story, cpu_seconds), happened(history, story)
+        found, seen = figures(history, story, effort), happened(history, story)
         self._tell.verdicts(verdicts)
         self._tell.figures(found, seen)
         asked = {"seed": options.seed, "rate": options.rate, "duration": options.duration}

@@ -20,7 +20,6 @@ LOOK_SECONDS = 0.3
 TELL_EVERY = 10
 """Looks between two words on what is still waited for."""
 CALM_LOOKS = 3
-"""So many looks in a row must find nothing to do, and nothing new."""
 
 
 class Settling:
@@ -41,11 +40,16 @@ class Settling:
         self._clock = clock
 
     async def wait(
-        self, seconds: float, tell: Callable[[str], None], flowing: Collection[str] = ()
+        self,
+        seconds: float,
+        tell: Callable[[str], None],
+        *,
+        flowing: Collection[str] = (),
+        calm_looks: int = CALM_LOOKS,
     ) -> list[str]:
         """Wait, at most so many seconds. Returns what still moves: nothing, when all is well.
 
-        The topics in ``flowing`` are left out: they go on.
+        So many looks in a row must find nothing to do, and nothing new but on the topics in ``flowing``.
         """
         deadline = self._clock.monotonic() + seconds
         places = [
@@ -62,7 +66,7 @@ class Settling:
             total = sum(ends.values())
             calm = calm + 1 if not moving and total == before else 0
             before = total
-            if calm >= CALM_LOOKS or self._clock.monotonic() > deadline:
+            if calm >= calm_looks or self._clock.monotonic() > deadline:
                 return moving
             if moving and look % TELL_EVERY == 0:
                 tell(moving[-1])

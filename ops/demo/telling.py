@@ -88,8 +88,11 @@ class Teller:
                 f"message to assignment  {found.latency.p50:8.0f} ms p50,{found.latency.p99:6.0f} ms p99"
                 f"  ({found.latency.count} chats)"
             )
-        if found.cpu_us_per_message is not None:
-            self.say(f"routing's processor    {found.cpu_us_per_message:8.0f} µs a message, idling included")
+        if found.cpu_us_per_message is not None and found.cpu_us_above_idling is not None:
+            self.say(
+                f"routing's processor    {found.cpu_us_per_message:8.0f} µs a message,"
+                f" {found.cpu_us_above_idling:.0f} of them above idling"
+            )
 
 
 def progress_line(seconds: float, messages: int, fresh: int, scene: Scene) -> str:

@@ -212,6 +212,11 @@ def event_told_in_two_ways(past: Past) -> None:
     past.put(replace(told, data=told.data.model_copy(update={"priority": 5})))
 
 
+def event_nobody_can_read(past: Past) -> None:
+    record = past.records["chats.v1"][-1]
+    past.records["chats.v1"].append(replace(record, offset=99, event=None, problem="invalid_pair_key"))
+
+
 def queued_beside_a_free_agent(past: Past) -> None:
     past.open("c8", past.write("+27820000009", "m9"))
     past.queue("c8")
@@ -299,6 +304,7 @@ DOCTORED: list[tuple[int, Callable[[Past], None]]] = [
     (8, told_but_not_kept),
     (8, reply_never_asked_to_be_sent),
     (8, event_told_in_two_ways),
+    (8, event_nobody_can_read),
     (9, queued_beside_a_free_agent),
     (9, left_with_an_agent_who_is_gone),
     (10, record_never_handled),

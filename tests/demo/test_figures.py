@@ -1,13 +1,14 @@
 from ops.checker import Story
+from ops.demo.effort import Effort
 from ops.demo.figures import figures, happened
 from tests.checker.builders import a_day
 
 
 def test_figures_count_what_the_history_holds() -> None:
     history = a_day().history()
-    found = figures(history, Story(history), cpu_seconds=0.004)
+    found = figures(history, Story(history), Effort(used=0.004, idling=0.001))
     assert (found.messages, found.chats, found.tickets) == (4, 3, 1)
-    assert found.cpu_us_per_message == 1000
+    assert (found.cpu_us_per_message, found.cpu_us_above_idling) == (1000, 750)
 
 
 def test_latency_is_of_chats_that_found_an_agent_at_once() -> None:

@@ -49,6 +49,12 @@ def test_some_are_late_and_some_were_sent_before_the_one_published_before_them()
     assert any(10 <= write.before <= 600 for write in writes)
 
 
+def test_the_shortest_run_has_a_repeat_and_a_message_to_the_closed_department() -> None:
+    writes = plan(7, 5, 5).writes
+    assert any(write.repeat is not None and write.repeat.same_event for write in writes)
+    assert any(write.business_address == BILLING_LINE for write in writes)
+
+
 def test_a_customer_writes_to_one_number() -> None:
     numbers: dict[str, set[str]] = {}
     for write in plan(7, 50, 60).writes:

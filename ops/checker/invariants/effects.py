@@ -32,6 +32,7 @@ def effects(story: Story) -> Verdict:
         *_going_back("pair", pairs),
         *_replies_unlike_sends(story),
         *_told_differently(story),
+        *_unreadable(story),
         *_untold(story),
     ]
     told = sum(map(len, (*story.chats.values(), *story.tickets.values(), *story.deliveries.values())))
@@ -131,6 +132,16 @@ def _told_differently(story: Story) -> Iterator[str]:
             known = first.setdefault((event.tenant_id, event.source, event.id), record)
             if known.value != record.value and topic != "inbound-messages.v1":
                 yield f"{event.id} is told differently at {known.where} and {record.where}"
+
+
+def _unreadable(story: Story) -> Iterator[str]:
+    """What nobody but our services says can be read by everybody."""
+    ours = {"chats.v1", "tickets.v1", "deliveries.v1", "pairs.v1", "agents.v1", "senders.v1"}
+    for topic, records in story.history.topics.items():
+        if topic in ours or topic.endswith("dead-letters.v1"):
+            for record in records:
+                if record.problem is not None:
+                    yield f"{record.where} is no event ({record.problem})"
 
 
 def _untold(story: Story) -> Iterator[str]:
