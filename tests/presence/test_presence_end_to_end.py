@@ -117,8 +117,6 @@ async def test_a_lost_redis_and_a_killed_process_make_nobody_absent(
     await until_states(settings, "online signed_in", "offline lost")
 
 
-    strict=True, reason="the pipeline turns repeats of our own topic away before they are heard"
-)
 async def test_a_stale_state_that_comes_last_on_the_topic_is_made_good(
     settings: PlatformSettings, processes: Processes
 ) -> None:
