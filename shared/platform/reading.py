@@ -65,6 +65,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._taken_up = asyncio.Event()
         """Set while the partitions are ours and stand where the database says."""
         self._assignments = 0
+        self._committed: dict[Place, int] = {}
         self._next: dict[Place, int] = {}
         self._observer: AIOKafkaConsumer | None = None
         self._asked: dict[Place, tuple[datetime, int]] = {}
@@ -116,7 +117,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             batch = [self._record(one) for one in records]
             await self._pipeline.run(batch)
             self._advance(batch)
-            await self._commit(batch)
+            await self._commit({(record.topic, record.partition): record.offset + 1 for record in batch})
         except Exception as error:  # noqa: BLE001 - handed to the supervisor, which ends the process
             self.failure = error
             self._log.critical("batch_lost_its_way", exc_info=error)
@@ -132,15 +133,16 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             place = (record.topic, record.partition)
             self._next[place] = max(self._next.get(place, 0), record.offset + 1)
 
-    async def _commit(self, batch: Iterable[Record]) -> None:
-        ends: dict[TopicPartition, int] = {}
-        for record in batch:
-            ends[TopicPartition(self._prefix + record.topic, record.partition)] = record.offset + 1
+    async def _commit(self, ends: Mapping[Place, int]) -> None:
+        """Tell Kafka how far was read; it is only the hint that lag tools look at, the positions hold."""
+        wanted = {self._partition(place): end for place, end in ends.items()}
         try:
-            await self._subscriber.consumer.commit(ends)
+            await self._subscriber.consumer.commit(wanted)
         except (IllegalStateError, CommitFailedError, KafkaError) as error:
-            # Lost in a rebalance or to a broker's trouble; the positions hold, a repeat is recognised.
+            # Lost in a rebalance or to a broker's trouble; a look soon after says it again.
             self._log.info("commit_skipped", error=type(error).__name__)
+        else:
+            self._committed.update(ends)
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Let the running batch finish, bounded, before the partitions go to somebody else."""
@@ -150,6 +152,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._taken_up.clear()
         self._assignments += 1
         self._quiet.clear()
+        self._committed.clear()
         for place in map(self._place, revoked):
             self._next.pop(place, None)
             self._asked.pop(place, None)
@@ -216,6 +219,9 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     def _place(self, tp: TopicPartition) -> Place:
         return (tp.topic.removeprefix(self._prefix), tp.partition)
 
+    def _partition(self, place: Place) -> TopicPartition:
+        return TopicPartition(self._prefix + place[0], place[1])
+
     async def watch(self, stopping: asyncio.Event) -> None:
         """Keep `read_up_to` growing, idle or not, and open the barrier once the facts are read."""
         try:
@@ -249,6 +255,9 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             return
         for tp in mine:
             self._asked.setdefault(self._place(tp), (asked_at, ends[tp]))
+        await self._commit_rest()
+        if not self._is_steady(assignments):
+            return
         reached = {place: at for place, (at, end) in self._asked.items() if self._next[place] >= end}
         if not reached:
             return
@@ -260,6 +269,12 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             self._asked.pop(place, None)
         if read_up_to is not None:
             metrics.READ_LAG_SECONDS.set((self._clock.now() - read_up_to).total_seconds())
+
+    async def _commit_rest(self) -> None:
+        """Commit what no batch could: its commit failed, its process died, or the log ends in markers."""
+        rest = {place: end for place, end in self._next.items() if end > self._committed.get(place, 0)}
+        if rest and self._idle.is_set():
+            await self._commit(rest)
 
     async def _log_ends(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Ask the broker where the logs end, including what an open transaction hides from our consumer.

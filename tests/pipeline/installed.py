@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -15,6 +16,7 @@ from ops.stack import Addresses
 from shared.contracts.dead_letters import DeadLetter
 from shared.contracts.event import Event
 from shared.platform.database import Database
+from shared.platform.faults import is_transient
 from shared.platform.settings import PlatformSettings
 from tests.conftest import create_database, drop_database, unique
 from tests.pipeline.builders import first_occurrences, gap_free
@@ -31,6 +33,13 @@ class CountingProcess(ServiceProcess):
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "tests.pipeline.counting", str(self.port)]
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    async def status(self, path: str = "/readyz") -> int:
+        return (await asyncio.to_thread(self.get, path))[0]
 
     async def ready(self) -> "CountingProcess":
         """Wait until it is ready, without holding up what else the test does."""
@@ -77,8 +86,16 @@ class Counting:
         await publish_raw(self.settings, [(topic, None, value, []) for value in values], partition=partition)
 
     async def rows(self, query: str, **values: Any) -> Sequence[Any]:
-        async with self.database.transaction() as tx:
-            return (await tx.execute(text(query), values)).all()
+        """Ask the database; while it is away, ask again."""
+        deadline = monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                async with self.database.transaction() as tx:
+                    return (await tx.execute(text(query), values)).all()
+            except Exception as error:
+                if not is_transient(error) or monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.1)
 
     async def number(self, query: str, **values: Any) -> int:
         return int((await self.rows(query, **values))[0][0])

@@ -123,6 +123,7 @@ async def test_markers_of_a_foreign_transaction_do_not_stall_time(counting: Coun
         await producer.send_and_wait(topic, *values(a_message("taken back")), partition=0)
         await producer.abort_transaction()
         await until_read_up_to(counting, CLOCK.now())
+        await counting.until_settled_reading()
         assert await counting.count() == PARTITIONS
         ends = {tp.partition: end for tp, end in (await counting.ends()).items() if tp.topic == topic}
         rows = await counting.rows("select partition, next_offset from positions where topic = :t", t=INBOUND)
@@ -170,6 +171,7 @@ async def test_records_before_the_position_are_not_read_again(counting: Counting
     async with holding_positions(counting) as held, reading(counting):
         await held.somebody_waits()
         await held.released()
+        await counting.until_settled_reading()
         await counting.send(INBOUND, values(a_message()), partition=0)
         await counting.until_counted(201)
     assert repeats() == repeated
