@@ -92,6 +92,10 @@ class Agent:
         """The agent's key."""
         return (self.tenant_id, self.agent_id)
 
+    def takes_chats_of(self, department: Key) -> bool:
+        """Whether the agent is a member of the department who takes chats; a supervisor alone does not."""
+        return self.tenant_id == department[0] and department[1] in self.departments and "agent" in self.roles
+
     @property
     def working(self) -> bool:
         """Online and not finishing up: somebody a customer may wait for."""
@@ -190,6 +194,7 @@ class Needs:
     pairs: set[str] = field(default_factory=set)
     chats: set[Key] = field(default_factory=set)
     agents: set[Key] = field(default_factory=set)
+    assigned_by_hand: set[Key] = field(default_factory=set)
     departments: set[Key] = field(default_factory=set)
     messages: list[tuple[str, str, MessageReceived]] = field(default_factory=list)
     queues: set[Key] = field(default_factory=set)

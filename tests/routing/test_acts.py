@@ -147,9 +147,19 @@ def test_a_closed_department_takes_no_chat() -> None:
     assert refusal(after(known, command)) == "department_closed"
 
 
-def test_a_refusal_says_who_is_available_now() -> None:
-    changes = after(here(HELD, an_agent(load=1), an_agent("bob")), a_reply(BOB))
-    assert changes.outcome.outgoing[0].data.available.agents == ("ann", "bob")  # type: ignore[attr-defined]
+def test_a_refused_assignment_says_who_is_available_now() -> None:
+    known = here(
+        HELD, an_agent(load=1), an_agent("bob", load=3), an_agent("cid"), an_agent("dot", state="away")
+    )
+    changes = after(known, an_assign())
+    assert refusal(changes) == "agent_full"
+    available = changes.outcome.outgoing[0].data.available  # type: ignore[attr-defined]
+    assert (available.departments, available.agents) == (("sales",), ("ann", "cid"))
+
+
+def test_a_supervisor_who_is_no_agent_gets_no_chat() -> None:
+    sue = an_agent("sue", roles=frozenset({"supervisor"}))
+    assert refusal(after(here(HELD, an_agent(load=1), sue), an_assign(agent_id="sue"))) == "unknown_agent"
 
 
 def test_any_agent_regardless_of_department_keeps_the_chat_s_department() -> None:

@@ -1,5 +1,6 @@
 """Sweeps and timers: who waits is placed again, and nobody is forgotten."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,12 +8,12 @@ import pytest
 from services.routing.app import STEPS
 from services.routing.decisions import floor
 from services.routing.decisions.fold import fold, fold_dues
-from services.routing.model import LOOK_AT, Agent, Changes, Chat, Facts, State
+from services.routing.model import LOOK_AT, Agent, Changes, Chat, Documents, Facts, State, Tenant
 from shared.contracts.actors import Actor
 from shared.contracts.pairs import PairRef
 from shared.contracts.tickets import TicketClosed
 from shared.platform.outcome import Due
-from tests.desk_events import BUSINESS, NOON, TENANT, agent_changed, an_agent_document, received
+from tests.desk_events import BUSINESS, NOON, TENANT, a_message, agent_changed, an_agent_document, received
 from tests.routing.builders import (
     CUSTOMER,
     a_calendar,
@@ -110,7 +111,7 @@ def test_an_answered_chat_stays_with_the_agent_who_left() -> None:
 
 
 def test_a_wait_that_runs_out_becomes_a_ticket_and_an_assigned_chat_stays() -> None:
-    row = a_due(floor.WAITED_TOO_LONG, f"chat-{CUSTOMER}")
+    row = replace(a_due(floor.WAITED_TOO_LONG, f"chat-{CUSTOMER}"), at=NOON + minutes(15))
     assert states(fold_dues(facts(chats=(a_chat(),)), [row], NOON)) == ["diverted"]
     assert not fold_dues(facts(chats=(an_assigned_chat(),)), [row], NOON).chats
 
@@ -160,6 +161,48 @@ def test_a_message_after_the_close_opens_the_next_ticket_of_the_same_chat() -> N
     changes = fold(facts(chats=(a_diverted_chat(version=5),)), [received(closing(4))], STEPS, NOON)
     assert states(changes) == ["diverted"]
     assert changes.chats[0].ticket_id not in {None, "ticket-1"}
+
+
+def test_a_ticket_closed_while_its_chat_waits_is_not_used_again() -> None:
+    """Its next divert is a new ticket: nobody would hear of the closed one."""
+    queued = a_chat(ticket_id="ticket-1", chat_id=a_diverted_chat().chat_id)
+    closed = fold(facts(chats=(queued,)), [received(closing(3))], STEPS, NOON)
+    (kept,) = closed.chats
+    assert (kept.state, kept.ticket_id, closed.outcome.outgoing) == (State.QUEUED, None, [])
+    row = a_due(floor.WAITED_TOO_LONG, kept.chat_id)
+    diverted = fold_dues(facts(chats=(kept,)), [replace(row, at=NOON + minutes(15))], NOON)
+    assert diverted.chats[0].ticket_id not in {None, "ticket-1"}
+
+
+def test_a_wait_that_began_anew_is_not_ended_by_the_old_timer() -> None:
+    chat = a_chat(queued_at=NOON + minutes(1))
+    row = a_due(floor.WAITED_TOO_LONG, f"chat-{CUSTOMER}")
+    assert not fold_dues(facts(chats=(chat,)), [row], NOON + minutes(1)).chats
+
+
+def test_a_chat_held_for_a_missing_calendar_waits_on_and_is_limited_again() -> None:
+    known = facts(chats=(a_chat(),), departments=(a_department(calendar_id="hours"),))
+    row = replace(a_due(floor.WAITED_TOO_LONG, f"chat-{CUSTOMER}"), at=NOON + minutes(15))
+    changes = fold_dues(known, [row], NOON + minutes(15))
+    assert not changes.chats
+    assert [due.kind for due in changes.outcome.schedule] == [floor.WAITED_TOO_LONG]
+
+
+def test_new_hours_move_the_end_of_those_who_wait_already() -> None:
+    open_now = a_calendar("09:00", "13:00")
+    known = a_queue(2, an_agent(load=3), calendar_id="hours")
+    tenant = replace(known.directory[TENANT], calendars={"hours": open_now})
+    known = replace(known, directory={TENANT: tenant})
+    changes = fold_dues(known, [a_due(floor.SERVE_QUEUE)], NOON)
+    assert [(due.kind, due.at) for due in changes.outcome.schedule] == [
+        (floor.DEPARTMENT_CLOSES, NOON + minutes(60))
+    ]
+
+
+def test_a_ticket_of_a_department_that_is_gone_stays_a_ticket() -> None:
+    known = replace(facts(chats=(a_diverted_chat(),)), directory={TENANT: Documents(Tenant(TENANT, "sales"))})
+    changes = fold(known, [received(a_message())], STEPS, NOON)
+    assert states(changes) == ["diverted"]
 
 
 def test_a_closed_ticket_that_is_no_longer_the_chat_s_changes_nothing() -> None:

@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import cast
 
 from services.routing.decisions.calendars import is_open
-from services.routing.decisions.choice import Verdict, choose
+from services.routing.decisions.choice import Verdict, verdict
 from services.routing.decisions.commands import judge_assign, judge_close, judge_receiver, judge_reply
 from services.routing.decisions.floor import Floor
-from services.routing.model import Agent, Chat, Department, Key
+from services.routing.model import Agent, Chat, Department
 from shared.contracts import chats
 from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatCommand, ChatReply
 from shared.contracts.outbound_messages import MessageSend
@@ -101,18 +101,10 @@ def _receiver(floor: Floor, chat: Chat, command: ChatAssign) -> Agent | str:
     calendar = floor.calendar(department)
     if department.calendar_id is not None and (calendar is None or not is_open(calendar, floor.now)):
         return "department_closed"
-    choice = choose(_members(floor, department.key))
+    choice = floor.ranking(department.key).choose()
     if choice.agent is not None:
         return choice.agent
     return "all_full" if choice.counts.get(Verdict.FULL) else "nobody_online"
-
-
-def _members(floor: Floor, department: Key) -> list[Agent]:
-    return [
-        agent
-        for agent in floor.agents.values()
-        if agent.tenant_id == department[0] and department[1] in agent.departments
-    ]
 
 
 def _chat(floor: Floor, received: Received, command: ChatCommand) -> Chat | None:
@@ -120,9 +112,8 @@ def _chat(floor: Floor, received: Received, command: ChatCommand) -> Chat | None
 
 
 def _refuse(floor: Floor, received: Received, command: ChatCommand, chat: Chat | None, reason: str) -> None:
-    """Answer with the reason, and with who could take a chat now among those the batch looked at."""
+    """Answer with the reason and, where a chat was to be given away, with who could take it now."""
     event = received.event
-    free = [agent for agent in floor.agents.values() if agent.working and agent.load < agent.capacity]
     floor.say(
         event.as_cause(),
         chats.ChatCommandRefused(
@@ -133,11 +124,28 @@ def _refuse(floor: Floor, received: Received, command: ChatCommand, chat: Chat |
             version=chat.version if chat else None,
             pair=command.pair,
             request_id=getattr(command, "request_id", None),
-            available=chats.Availability(
-                departments=tuple(sorted({d for agent in free for d in agent.departments})),
-                agents=tuple(sorted(agent.agent_id for agent in free)),
-            ),
+            available=_available(floor, chat, command),
         ),
         subject=command.chat_id,
         pair_key=chat.pair.key if chat else event.pair_key,
+    )
+
+
+def _available(floor: Floor, chat: Chat | None, command: ChatCommand) -> chats.Availability | None:
+    """Return who is available in the departments a chat was to go to: the one asked for, and its own."""
+    if not isinstance(command, ChatAssign) or chat is None:
+        return None
+    asked = {name for name in (command.department_id, chat.department_id) if name is not None}
+    departments = [
+        (chat.tenant_id, name) for name in sorted(asked) if floor.can_place((chat.tenant_id, name))
+    ]
+    free = [
+        (name, agent.agent_id)
+        for name in departments
+        for agent in floor.agents.values()
+        if agent.takes_chats_of(name) and verdict(agent) is Verdict.AVAILABLE
+    ]
+    return chats.Availability(
+        departments=tuple(sorted({name[1] for name, _ in free})),
+        agents=tuple(sorted({agent_id for _, agent_id in free})),
     )

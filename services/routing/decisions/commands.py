@@ -51,7 +51,7 @@ def judge_assign(chat: Chat | None, command: ChatAssign) -> str | None:
 
 def judge_receiver(agent: Agent | None, chat: Chat, department_id: str | None) -> str | None:
     """An agent who is named gets the chat only while available, and within a department only as a member."""
-    if agent is None or agent.capacity == 0:
+    if agent is None or agent.capacity == 0 or "agent" not in agent.roles:
         return "unknown_agent"
     if department_id is not None and department_id not in agent.departments:
         return "not_a_member"

@@ -84,9 +84,7 @@ class Floor:
     def ranking(self, key: Key) -> Ranking:
         """Return the members of a locked department in order."""
         if key not in self._rankings:
-            members = [
-                a.key for a in self.agents.values() if a.tenant_id == key[0] and key[1] in a.departments
-            ]
+            members = [a.key for a in self.agents.values() if a.takes_chats_of(key)]
             self._rankings[key] = Ranking(members, self.agents)
         return self._rankings[key]
 
@@ -106,9 +104,10 @@ class Floor:
     def settle(self, cause: Cause, chat: Chat, *, serving: bool = False, reason: str | None = None) -> Chat:
         """Place a chat that nobody holds. ``serving`` takes it from the queue, so nobody is ahead of it."""
         key = chat.department
-        department = self.department(key) if key is not None else None
-        if key is None or department is None or not self.can_place(key):
-            raise LookupError(f"chat {chat.chat_id} cannot be placed: department {key} is not at hand")
+        if key is None or not self.can_place(key):
+            raise LookupError(f"chat {chat.chat_id} cannot be placed: department {key} is not locked")
+        if (department := self.department(key)) is None:
+            return self._hold(cause, chat, {"verdict": "department_missing"}, reason)
         ahead = 0 if serving else self._ahead.get(key, 0)
         placement = place(
             department, self.calendar(department), self.ranking(key).choose(), ahead=ahead, now=self.now
@@ -119,7 +118,7 @@ class Floor:
             case Queue() as queue:
                 return self._wait(cause, chat, department, queue, reason)
             case Hold(why):
-                return self._queue(cause, chat, why, reason)
+                return self._hold(cause, chat, why, reason)
             case Divert(why_not, next_open_at, why):
                 return self.divert(cause, chat, why_not, next_open_at=next_open_at, why=why)
 
@@ -138,8 +137,7 @@ class Floor:
             queued_at=None,
         )
         self.tell(cause, assigned, chats.ChatAssigned, agent_load=agent.load, **told)
-        # The ticket ends with the assignment that names it; a later divert makes another.
-        return self._keep(replace(self.chats[chat.key], ticket_id=None))
+        return self.forget_ticket(self.chats[chat.key])
 
     def divert(self, cause: Cause, chat: Chat, reason: str, **told: Any) -> Chat:
         """Make the chat a ticket; one that is a ticket already stays the same ticket."""
@@ -149,6 +147,10 @@ class Floor:
         ticket_id = chat.ticket_id or derived_id(cause.id, "ticket", chat.chat_id)
         diverted = replace(chat, state=State.DIVERTED, agent_id=None, ticket_id=ticket_id, queued_at=None)
         return self.tell(cause, diverted, chats.ChatDiverted, reason=reason, **told)
+
+    def forget_ticket(self, chat: Chat) -> Chat:
+        """Let go of a ticket that ends, with the assignment that names it or by hand; the next is another."""
+        return self._keep(replace(chat, ticket_id=None))
 
     def next_ticket(self, cause: Cause, chat: Chat, reason: str) -> Chat:
         """Give a diverted chat another ticket: the customer wrote after its ticket was closed."""
@@ -196,22 +198,32 @@ class Floor:
     def _wait(
         self, cause: Cause, chat: Chat, department: Department, queue: Queue, reason: str | None
     ) -> Chat:
+        if queue.closes_at is not None:  # also for those who wait already: hours change
+            key = ":".join(department.key)
+            self.outcome.schedule.append(Due(DEPARTMENT_CLOSES, key, chat.tenant_id, queue.closes_at))
         if chat.state is State.QUEUED and chat.queued_at is not None:
             return chat
         chat = self._queue(cause, chat, queue.why, reason)
-        self.outcome.schedule.append(
-            Due(WAITED_TOO_LONG, ":".join(chat.key), chat.tenant_id, self.now + department.max_wait)
-        )
-        if queue.closes_at is not None:
-            key = ":".join(department.key)
-            self.outcome.schedule.append(Due(DEPARTMENT_CLOSES, key, chat.tenant_id, queue.closes_at))
+        self.limit_wait(chat)
         # Somebody may be free whom the chats ahead may not have; let the queue be served in its order.
         self.sweep(SERVE_QUEUE, department.key)
         return chat
 
-    def _queue(self, cause: Cause, chat: Chat, why: Any, reason: str | None) -> Chat:
-        if chat.state is State.QUEUED and chat.queued_at is not None:
+    def _hold(self, cause: Cause, chat: Chat, why: Any, reason: str | None) -> Chat:
+        """Let a chat wait for a document that was named but has not come; a ticket stays one."""
+        if chat.state is State.DIVERTED or (chat.state is State.QUEUED and chat.queued_at is not None):
             return chat
+        chat = self._queue(cause, chat, why, reason)
+        self.limit_wait(chat)
+        return chat
+
+    def limit_wait(self, chat: Chat) -> None:
+        """Set the end of a chat's wait, from its entry into the queue."""
+        department = self.department(chat.department) if chat.department is not None else None
+        limit = self.now + (department.max_wait if department is not None else Department("", "").max_wait)
+        self.outcome.schedule.append(Due(WAITED_TOO_LONG, ":".join(chat.key), chat.tenant_id, limit))
+
+    def _queue(self, cause: Cause, chat: Chat, why: Any, reason: str | None) -> Chat:
         chat = self.release(chat)
         if chat.department is not None:
             self._ahead[chat.department] = self._ahead.get(chat.department, 0) + 1

@@ -51,6 +51,7 @@ def _add(needs: Needs, event: Event[Model]) -> None:
 
 
 def _add_assignment(needs: Needs, tenant_id: str, command: ChatAssign) -> None:
+    needs.assigned_by_hand.add((tenant_id, command.chat_id))
     if command.agent_id is not None:
         needs.agents.add((tenant_id, command.agent_id))
     if command.department_id is not None:
@@ -91,6 +92,8 @@ def places_into(
             found.add((tenant_id, department_for(tenant, message)))
         elif chat is not None and chat.department is not None and _is_unheld(chat, agents):
             found.add(chat.department)
+    by_hand = (chats[key] for key in needs.assigned_by_hand if key in chats)
+    found.update(chat.department for chat in by_hand if chat.department is not None)
     held = (chat for chat in chats.values() if chat.agent is not None and chat.agent in needs.held)
     found.update(chat.department for chat in held if chat.department is not None)
     return found

@@ -26,10 +26,16 @@ def agent_changed(floor: Floor, received: Received) -> None:
 
 
 def ticket_closed(floor: Floor, received: Received) -> None:
-    """Close the chat of a ticket a person closed, unless the customer wrote after they last looked."""
+    """Close the chat of a ticket a person closed, unless the customer wrote after they last looked.
+
+    A chat that has gone on and waits keeps on waiting; should it be diverted again, that is a new ticket.
+    """
     ticket = cast(TicketClosed, received.event.data)
     chat = floor.chats.get((received.event.tenant_id, ticket.chat_id))
-    if chat is None or chat.state is not State.DIVERTED or chat.ticket_id != ticket.ticket_id:
+    if chat is None or chat.ticket_id != ticket.ticket_id:
+        return
+    if chat.state is not State.DIVERTED:
+        floor.forget_ticket(chat)
         return
     cause = received.event.as_cause()
     if chat.version == ticket.chat_version:

@@ -57,8 +57,16 @@ def _lost(floor: Floor, row: Due, agent_key: Key) -> None:
 
 
 def _waited_too_long(floor: Floor, row: Due, key: Key) -> None:
+    """End a wait, unless the chat has gone on or waits anew since this was set.
+
+    While a document it needs is missing it is held: whether somebody is there cannot be judged.
+    """
     chat = floor.chats.get(key)
-    if chat is None or chat.state is not State.QUEUED or chat.queued_at is None:
+    if chat is None or chat.state is not State.QUEUED or chat.queued_at is None or chat.queued_at >= row.at:
+        return
+    department = floor.department(chat.department) if chat.department is not None else None
+    if department is None or (department.calendar_id is not None and floor.calendar(department) is None):
+        floor.limit_wait(chat)
         return
     floor.divert(_cause(row, chat), chat, "waited_too_long")
 
