@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import timedelta
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -13,10 +12,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from rich.console import Console
 
+from ops.contracts import broker_settings
 from ops.stack import ensure_up
 from shared.contracts.topics import DEAD_LETTER_TOPICS, TOPICS, Topic
 
-RETENTION = timedelta(days=30)
 _PREFIX = Annotated[str, typer.Option(envvar="CHATDESK_TOPIC_PREFIX", help="Put before every topic's name.")]
 
 app = typer.Typer(help="Topics of the catalogue.", no_args_is_help=True)
@@ -74,10 +73,8 @@ async def create_topics(
 
 
 def _settings(topic: Topic, replication: int) -> dict[str, str]:
-    settings = {"min.insync.replicas": str(max(1, replication - 1))}
-    if topic.compacted:
-        return settings | {"cleanup.policy": "compact"}
-    return settings | {"retention.ms": str(int(RETENTION.total_seconds() * 1000))}
+    told = {name: str(value) for name, value in broker_settings(topic).items()}
+    return {**told, "min.insync.replicas": str(max(1, replication - 1))}
 
 
 async def _until_led(admin: AIOKafkaAdminClient, names: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
+from urllib.parse import quote, unquote
 
 from shared.contracts.inbound_messages import MessageReceived
 from shared.contracts.pair import Pair
@@ -13,6 +14,17 @@ LOOK_AT = 200
 
 Key = tuple[str, str]
 """(tenant id, id): how agents, departments, calendars and chats are named within routing."""
+
+
+def due_name(key: Key) -> str:
+    """Return the name of a due row about a key; a tenant's id may hold a colon itself."""
+    return f"{quote(key[0], safe='')}:{key[1]}"
+
+
+def due_key(name: str) -> Key:
+    """Read a due row's name back."""
+    tenant_id, _, rest = name.partition(":")
+    return (unquote(tenant_id), rest)
 
 
 class State(StrEnum):
@@ -194,6 +206,8 @@ class Needs:
     pairs: set[str] = field(default_factory=set)
     chats: set[Key] = field(default_factory=set)
     agents: set[Key] = field(default_factory=set)
+    introduced: set[Key] = field(default_factory=set)
+    """Agents that presence or the directory speak of: these get rows, whoever else is named does not."""
     assigned_by_hand: set[Key] = field(default_factory=set)
     departments: set[Key] = field(default_factory=set)
     messages: list[tuple[str, str, MessageReceived]] = field(default_factory=list)

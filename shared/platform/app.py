@@ -28,6 +28,8 @@ from shared.platform.timers import Timers
 Background = Callable[[Running], Awaitable[None]]
 ALIVE_SECONDS = 30.0
 STOP_SECONDS = 15.0
+LONG_ENOUGH_SECONDS = 60.0
+"""Work that ran this long before it failed starts again at once."""
 FORGET_EVERY_SECONDS = 60.0
 FORGET_SLICE = 5_000
 
@@ -140,10 +142,11 @@ class _Assembly:
         """Run background work again whenever it raises, with a growing pause; say so each time."""
         failures = 0
         while not self._running.stopping.is_set() or name == "lanes":
+            began = self._clock.monotonic()
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 - said loudly, and the work is run again
-                failures += 1
+                failures = 1 if self._clock.monotonic() - began > LONG_ENOUGH_SECONDS else failures + 1
                 report = self._log.warning if is_transient(error) else self._log.error
                 report("background_failed", work=name, exc_info=error)
                 await asyncio.sleep(backoff(failures, salt=len(name)))

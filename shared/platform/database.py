@@ -33,6 +33,7 @@ class Database:
             make_url(url).set(drivername="postgresql+asyncpg"),
             pool_size=connections,
             max_overflow=0,
+            hide_parameters=True,  # they hold customers' numbers, and errors go to logs
             pool_timeout=10,
             connect_args={
                 "timeout": 5,

@@ -13,11 +13,18 @@ _HEALING_SQLSTATE_CLASSES = ("08", "40", "53", "55", "57", "58")
 
 _HEALING_SQLSTATES = frozenset(
     {
-        "23505",  # a partial unique index such as "one live chat per pair" saw a race: try again
         "25P03",  # idle-in-transaction timeout
         "25P04",  # transaction timeout
     }
 )
+_TIMEOUT_SQLSTATES = frozenset({"57014", "55P03", "25P04"})
+"""Statement, lock and transaction timeout: the work may be too much for one transaction."""
+
+_RACE_SQLSTATE = "23505"
+"""A unique index such as "one open chat per pair" saw a race."""
+
+_ABOUT_FILES = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError)
+"""Errors of the operating system that are no trouble of a connection, and do not heal."""
 
 
 class Retryable(Exception):  # noqa: N818 - the house word, beside Rejected
@@ -29,9 +36,29 @@ def is_transient(error: BaseException) -> bool:
     return any(_heals(link) for link in _chain(error))
 
 
+def is_timeout(error: BaseException) -> bool:
+    """Say whether the work took too long, so that half of it may succeed where the whole does not."""
+    return any(
+        isinstance(link, asyncio.TimeoutError) or _sqlstate(link) in _TIMEOUT_SQLSTATES
+        for link in _chain(error)
+    )
+
+
+def is_race(error: BaseException) -> bool:
+    """Say whether a unique index turned the work away: it heals when it was a race, and not when a bug."""
+    return any(_sqlstate(link) == _RACE_SQLSTATE for link in _chain(error))
+
+
+def _sqlstate(error: BaseException) -> str:
+    orig = error.orig if isinstance(error, DBAPIError) else None
+    return getattr(orig, "sqlstate", None) or ""
+
+
 def _heals(error: BaseException) -> bool:
+    if isinstance(error, _ABOUT_FILES):
+        return False
     if isinstance(error, DBAPIError):
-        sqlstate = getattr(error.orig, "sqlstate", None) or ""
+        sqlstate = _sqlstate(error)
         return (
             error.connection_invalidated
             or isinstance(error, InterfaceError)

@@ -279,9 +279,10 @@ class Journal:
         wanted = sorted(set(keys))
         await tx.execute(
             text(
-                "delete from due d"
-                " using unnest(cast(:kinds as text[]), cast(:keys as text[])) as u(kind, key) "
-                "where d.kind = u.kind and d.key = u.key"
+                "delete from due where (kind, key) in (select d.kind, d.key from due d"
+                " join unnest(cast(:kinds as text[]), cast(:keys as text[])) as u(kind, key)"
+                " using (kind, key)"
+                " order by d.kind, d.key for update of d)"
             ),
             {"kinds": [kind for kind, _ in wanted], "keys": [key for _, key in wanted]},
         )
@@ -306,9 +307,10 @@ class Journal:
         rows = sorted((due.kind, due.key, due.generation) for due in dues)
         await tx.execute(
             text(
-                "delete from due d using unnest(cast(:kinds as text[]), cast(:keys as text[]),"
-                " cast(:generations as bigint[])) as u(kind, key, generation) "
-                "where d.kind = u.kind and d.key = u.key and d.generation = u.generation"
+                "delete from due where (kind, key, generation) in (select d.kind, d.key, d.generation"
+                " from due d join unnest(cast(:kinds as text[]), cast(:keys as text[]),"
+                " cast(:generations as bigint[])) as u(kind, key, generation) using (kind, key, generation)"
+                " order by d.kind, d.key for update of d)"
             ),
             {
                 "kinds": [row[0] for row in rows],

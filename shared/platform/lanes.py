@@ -24,6 +24,8 @@ LEASE_SECONDS = 5.0
 """How long a killed process's lanes wait: less than its partitions do (the consumer's session timeout)."""
 RENEW_SECONDS = 1.0
 ROWS_A_ROUND = 2000
+LAST_SECONDS = 10.0
+"""How long a stopping process goes on draining; whoever leases its lanes next does the rest."""
 POLL_SECONDS = 0.05
 """How long a lane may not notice a row that another process committed."""
 
@@ -47,9 +49,12 @@ class Lanes:
         self._wake.set()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Drain until stopping and empty; then give the lanes back. Faults are waited out."""
+        """Drain until stopping, and a while longer; give the lanes back. Faults are waited out."""
         failures = 0
-        while True:
+        last_round: float | None = None
+        while last_round is None or self._clock.monotonic() < last_round:
+            if stopping.is_set() and last_round is None:  # other replicas may fill the lanes without end
+                last_round = self._clock.monotonic() + LAST_SECONDS
             self._wake.clear()
             try:
                 progress = await self.drain_once()

@@ -19,8 +19,9 @@ from shared.contracts.errors import Rejected
 from shared.contracts.event import Cause, Event, Model, derived_id
 from shared.platform import metrics
 from shared.platform.clock import Clock
-from shared.platform.faults import is_transient
+from shared.platform.faults import is_race, is_timeout, is_transient
 from shared.platform.journal import Journal, OutboxRow
+from shared.platform.log import masked
 from shared.platform.outcome import Outcome, Rejection
 from shared.platform.records import (
     Decoded,
@@ -45,6 +46,10 @@ LARGEST_EVENT = 1_000_000
 LARGEST_KEPT = 512 * 1024
 """Bytes of an original record that a dead letter carries; above it, only where to find it."""
 ATTEMPTS_OF_A_BUG = 3
+RACES = 20
+"""Tries of a batch that a unique index turns away, before that counts as a bug."""
+TIMEOUTS = 2
+"""Tries of a batch that takes too long, before it is halved."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 """Seconds between tries of a batch whose fault may heal."""
 
@@ -91,20 +96,26 @@ class Pipeline:
             try:
                 await self._transact(items)
             except Exception as error:  # noqa: BLE001 - sorted right here: heals, or is a bug
-                if is_transient(error):
+                if is_timeout(error) and tries >= TIMEOUTS and len(items) > 1:
+                    await self._halve(items)
+                    return
+                if is_transient(error) or (is_race(error) and tries < RACES):
                     metrics.BATCH_RETRIES.labels(type(error).__name__).inc()
                     self._log.warning("batch_retried", attempt=tries, error=str(error)[:300])
                     await self._pause(backoff(tries, salt=items[0].record.offset))
                 elif len(items) > 1:
-                    middle = len(items) // 2
-                    await self._settle(items[:middle])
-                    await self._settle(items[middle:])
+                    await self._halve(items)
                     return
                 elif tries >= ATTEMPTS_OF_A_BUG:
                     await self._park_poison(items[0], error, tries)
                     return
             else:
                 return
+
+    async def _halve(self, items: Sequence[Item]) -> None:
+        middle = len(items) // 2
+        await self._settle(items[:middle])
+        await self._settle(items[middle:])
 
     async def _transact(self, items: Sequence[Item]) -> None:
         now = self._clock.now()
@@ -164,7 +175,7 @@ class Pipeline:
             tenant_id=item.event.tenant_id,
             key=item.key,
             reason="handler_failed",
-            detail=f"{type(error).__name__}: {error}"[:1000],
+            detail=masked(f"{type(error).__name__}: {error}"[:1000]),
             blocks_key=True,
             attempts=attempts,
         )

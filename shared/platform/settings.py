@@ -16,8 +16,6 @@ class PlatformSettings(BaseSettings):
     redis_url: str = "redis://127.0.0.1:6379/0"
     topic_prefix: str = ""
     """Put before every topic, consumer group and Redis key, so that several desks can share servers."""
-    http_host: str = "127.0.0.1"
-    http_port: int = 8080
     log_level: str = "INFO"
     batch_records: int = Field(default=1000, ge=1, le=5000)
     """Most records one batch transaction takes (stack.md, 0.2: 500 to 2,000)."""

@@ -9,8 +9,9 @@ import structlog
 
 from shared.platform import metrics
 from shared.platform.clock import Clock
-from shared.platform.faults import is_transient
+from shared.platform.faults import is_timeout, is_transient
 from shared.platform.journal import Journal
+from shared.platform.log import masked
 from shared.platform.outcome import Due
 from shared.platform.pipeline import Pipeline, Transactions, backoff
 from shared.platform.service import Handlers
@@ -82,7 +83,8 @@ class Timers:
                 await self._journal.finish_due(tx, dues)
                 await self._pipeline.save(tx, outcome, now)
         except Exception as error:
-            if is_transient(error):
+            too_much = is_timeout(error) and len(dues) > 1
+            if is_transient(error) and not too_much:
                 raise
             if len(dues) == 1:
                 await self._postpone(dues[0], error)
@@ -101,7 +103,7 @@ class Timers:
         async with self._transactions() as tx:
             not_before = self._clock.now() + timedelta(seconds=5)
             parked = await self._journal.postpone_due(
-                tx, due, not_before=not_before, reason=repr(error)[:1000], park_after=PARK_AFTER
+                tx, due, not_before=not_before, reason=masked(repr(error)[:1000]), park_after=PARK_AFTER
             )
         if parked:
             self._log.error("timer_parked", kind=due.kind)

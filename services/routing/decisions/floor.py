@@ -11,7 +11,18 @@ from typing import Any, TypeVar
 
 from services.routing.decisions.choice import Ranking
 from services.routing.decisions.placement import Assign, Divert, Hold, Queue, place
-from services.routing.model import Agent, Calendar, Changes, Chat, Department, Documents, Facts, Key, State
+from services.routing.model import (
+    Agent,
+    Calendar,
+    Changes,
+    Chat,
+    Department,
+    Documents,
+    Facts,
+    Key,
+    State,
+    due_name,
+)
 from shared.contracts import chats
 from shared.contracts.actors import Actor
 from shared.contracts.catalogue import fact
@@ -94,7 +105,7 @@ class Floor:
 
     def sweep(self, kind: str, key: Key) -> None:
         """Ask for work on other pairs, once this batch is committed."""
-        self.outcome.schedule.append(Due(kind, ":".join(key), key[0], self.now, sweep=True))
+        self.outcome.schedule.append(Due(kind, due_name(key), key[0], self.now, sweep=True))
 
     def open(self, cause: Cause, chat: Chat) -> Chat:
         """Begin a chat."""
@@ -199,7 +210,7 @@ class Floor:
         self, cause: Cause, chat: Chat, department: Department, queue: Queue, reason: str | None
     ) -> Chat:
         if queue.closes_at is not None:  # also for those who wait already: hours change
-            key = ":".join(department.key)
+            key = due_name(department.key)
             self.outcome.schedule.append(Due(DEPARTMENT_CLOSES, key, chat.tenant_id, queue.closes_at))
         if chat.state is State.QUEUED and chat.queued_at is not None:
             return chat
@@ -221,7 +232,7 @@ class Floor:
         """Set the end of a chat's wait, from its entry into the queue."""
         department = self.department(chat.department) if chat.department is not None else None
         limit = self.now + (department.max_wait if department is not None else Department("", "").max_wait)
-        self.outcome.schedule.append(Due(WAITED_TOO_LONG, ":".join(chat.key), chat.tenant_id, limit))
+        self.outcome.schedule.append(Due(WAITED_TOO_LONG, due_name(chat.key), chat.tenant_id, limit))
 
     def _queue(self, cause: Cause, chat: Chat, why: Any, reason: str | None) -> Chat:
         chat = self.release(chat)
@@ -237,7 +248,7 @@ class Floor:
     def _leave_queue(self, chat: Chat) -> Chat:
         if chat.state is not State.QUEUED or chat.queued_at is None:
             return chat
-        self.outcome.cancel.append((WAITED_TOO_LONG, ":".join(chat.key)))
+        self.outcome.cancel.append((WAITED_TOO_LONG, due_name(chat.key)))
         if chat.department is not None:
             self._ahead[chat.department] = max(0, self._ahead.get(chat.department, 0) - 1)
         return chat

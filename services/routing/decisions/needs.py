@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from services.routing.decisions.floor import AGENT_LOST, WAITED_TOO_LONG
 from services.routing.decisions.rules import department_for
-from services.routing.model import Agent, Chat, Documents, Key, Needs, State
+from services.routing.model import Agent, Chat, Documents, Key, Needs, State, due_key
 from shared.contracts import directory
 from shared.contracts.agents import AgentChanged
 from shared.contracts.chat_commands import ChatAssign, ChatCommand
@@ -40,10 +40,10 @@ def _add(needs: Needs, event: Event[Model]) -> None:
         case TicketClosed():
             needs.chats.add((tenant_id, data.chat_id))
         case AgentChanged():
-            needs.agents.add((tenant_id, data.agent_id))
+            needs.introduced.add((tenant_id, data.agent_id))
             needs.states_change = True
         case directory.AgentDocument():
-            needs.agents.add((tenant_id, data.id))
+            needs.introduced.add((tenant_id, data.id))
             needs.departments.update((tenant_id, name) for name in data.departments)
             needs.states_change = True
         case _:
@@ -62,7 +62,7 @@ def needs_of_dues(dues: Iterable[Due]) -> Needs:
     """Return the needs of timers and sweeps."""
     needs = Needs(loads_change=True)
     for row in dues:
-        key = (row.tenant_id, row.key.removeprefix(row.tenant_id + ":"))
+        key = due_key(row.key)
         needs.tenants.add(row.tenant_id)
         if row.kind == AGENT_LOST:
             needs.agents.add(key)

@@ -7,14 +7,14 @@ from services.routing.decisions.floor import (
     WAITED_TOO_LONG,
     Floor,
 )
-from services.routing.model import LOOK_AT, Chat, Key, State
+from services.routing.model import LOOK_AT, Chat, Key, State, due_key
 from shared.contracts.event import Cause, derived_id
 from shared.platform.outcome import Due
 
 
 def due(floor: Floor, row: Due) -> None:
     """Carry out one due row, re-checking what it was set for."""
-    key = (row.tenant_id, row.key.removeprefix(row.tenant_id + ":"))
+    key = due_key(row.key)
     match row.kind:
         case kind if kind in {SERVE_QUEUE, DEPARTMENT_CLOSES}:
             _serve(floor, row, key)

@@ -57,9 +57,9 @@ class Store:
         self, tx: AsyncConnection, needs: Needs, departments: set[Key], owners: set[Key]
     ) -> dict[Key, Agent]:
         """Lock departments, then every agent whose load or state the batch may read or change."""
-        await self._agents.create(tx, needs.agents)
+        await self._agents.create(tx, needs.introduced)
         await self._agents.lock_departments(tx, departments | await self._agents.departments_of(tx, needs))
-        keys = owners | needs.agents | await self._agents.members(tx, departments)
+        keys = owners | needs.agents | needs.introduced | await self._agents.members(tx, departments)
         strength: Strength = "update" if needs.states_change else "no key update"
         if not (departments or needs.loads_change or needs.states_change):
             strength = "key share"  # appending only: it must see an owner who is just being lost

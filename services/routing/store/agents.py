@@ -57,7 +57,7 @@ class Agents:
                 "select distinct tenant_id, unnest(departments) from agents "
                 f"where (tenant_id, agent_id) in {_KEYS}"
             ),
-            _split(needs.agents),
+            _split(needs.introduced),
         )
         return {(tenant_id, department_id) for tenant_id, department_id in rows}
 

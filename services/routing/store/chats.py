@@ -44,6 +44,7 @@ _READ = text(
     f"select {_NAMES} from chats where pair_key = any(cast(:pairs as text[])) and state <> 'closed' "
     f"union select {_NAMES} from chats "
     "where (tenant_id, chat_id) in (select * from unnest(cast(:tenants as text[]), cast(:chats as text[])))"
+    " and pair_key = any(cast(:pairs as text[]))"
 )
 
 
@@ -71,7 +72,10 @@ class Chats:
         )
 
     async def read(self, tx: AsyncConnection, pairs: Iterable[str], chats: Iterable[Key]) -> dict[Key, Chat]:
-        """Return the open chats of these pairs, and these chats whatever their state."""
+        """Return the open chats of these pairs, and those of these chats that are theirs, closed or not.
+
+        A chat that came into being after its pair was asked for is left out: its pair is not locked.
+        """
         wanted = sorted(chats)
         rows = await tx.execute(
             _READ,

@@ -1,6 +1,7 @@
 """Directory documents as routing's own model, translated at the door."""
 
 from datetime import time, timedelta
+from zoneinfo import ZoneInfo
 
 from services.routing.model import Calendar, Department, Documents, Hours, Rule, Tenant
 from shared.contracts import directory
@@ -19,7 +20,9 @@ def documents(bodies: list[directory.DirectoryDocument], tenant_id: str) -> Docu
             if isinstance(body, directory.DepartmentDocument)
         },
         calendars={
-            body.id: _calendar(body) for body in bodies if isinstance(body, directory.CalendarDocument)
+            body.id: _calendar(body)
+            for body in bodies
+            if isinstance(body, directory.CalendarDocument) and _is_zone(body.time_zone)
         },
     )
 
@@ -59,6 +62,15 @@ def _calendar(document: directory.CalendarDocument) -> Calendar:
         exceptions=tuple((one.date, _hours(one.intervals)) for one in document.exceptions),
         revision=document.revision,
     )
+
+
+def _is_zone(name: str) -> bool:
+    """A calendar in a zone nobody knows counts as missing: its departments hold."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
 
 
 def _hours(intervals: tuple[directory.Interval, ...]) -> tuple[Hours, ...]:
