@@ -21,7 +21,7 @@ from tests.desk.builders import (
 WHOLE: tuple[DirectoryDocument, ...] = (
     a_tenant(calendar="office"),
     a_calendar("office"),
-    a_department("service", calendar="office", fallback="sales"),
+    a_department("service", calendar="office"),
     a_department("sales"),
     an_agent("ada", departments=["service", "sales"]),
     an_agent("sue", departments=[], roles=["supervisor"]),
@@ -62,16 +62,16 @@ def test_a_part_of_a_set_may_lean_on_what_is_stored() -> None:
             id="a department's calendar that does not exist",
         ),
         pytest.param(
-            a_department("sales", fallback="back-office"),
+            a_department("sales", fallback="service"),
             ("fallback",),
-            "there is no department 'back-office'; there is sales, service",
-            id="a fallback that does not exist",
+            "fallback departments are not built yet: leave it out",
+            id="a fallback, which routing does not know yet",
         ),
         pytest.param(
-            a_department("sales", fallback="sales"),
-            ("fallback",),
-            "a department cannot fall back on itself",
-            id="a fallback on itself",
+            a_department("sales", strategy="round_robin"),
+            ("strategy",),
+            "round_robin is not built yet: least_loaded is",
+            id="a strategy routing does not know yet",
         ),
         pytest.param(
             an_agent("bob", departments=["sales", "slaes"]),

@@ -210,7 +210,9 @@ _ADMIN, _CUSTOMER, _SYSTEM = Actor(role="admin", id="al"), Actor(role="customer"
         pytest.param(
             give(by=the_agent("ada")), a_ticket(), an_agent(), Reason.ROLE_NOT_ALLOWED, id="by an agent"
         ),
-        pytest.param(give(by=_ADMIN), a_ticket(), an_agent(), Reason.ROLE_NOT_ALLOWED, id="by an admin"),
+        pytest.param(
+            give(by=_CUSTOMER), a_ticket(), an_agent(), Reason.ROLE_NOT_ALLOWED, id="by the customer"
+        ),
         pytest.param(
             give(expected=1), a_ticket(version=2), an_agent(), Reason.STALE_VERSION, id="upon an old view"
         ),
@@ -268,3 +270,8 @@ def test_a_ticket_is_closed_at_the_chats_version_it_has_seen(command: TicketClos
 )
 def test_closing_is_refused(command: TicketClose, ticket: Ticket | None, reason: Reason) -> None:
     assert rules.close(command, ticket) is reason
+
+
+def test_an_admin_assigns_and_closes_like_a_supervisor() -> None:
+    assert isinstance(rules.assign(give(by=_ADMIN), a_ticket(), an_agent()), Assigned)
+    assert isinstance(rules.close(finish(by=_ADMIN), a_ticket()), Closed)

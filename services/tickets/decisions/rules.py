@@ -22,6 +22,8 @@ CONTINUED = "continued"
 """Routing's word for a diverted chat that ends because another chat takes its ticket over."""
 SYSTEM = Actor(role="system", id="tickets")
 
+_SUPERVISING = frozenset({"supervisor", "admin"})
+
 
 def on_divert(
     chat: ChatDiverted, new: NewTicket, ticket: Ticket | None, other: Ticket | None
@@ -72,10 +74,10 @@ def _on_chat_closed(chat: ChatFact, ticket: Ticket) -> Closed | None:
 
 
 def assign(command: TicketAssign, ticket: Ticket | None, agent: AgentDocument | None) -> Assigned | Reason:
-    """A supervisor gives an open ticket to any agent, online or not, whoever had it before."""
+    """A supervisor or admin gives an open ticket to any agent, online or not, whoever had it before."""
     if ticket is None:
         return Reason.UNKNOWN_TICKET
-    if command.by.role != "supervisor":
+    if command.by.role not in _SUPERVISING:
         return Reason.ROLE_NOT_ALLOWED
     if (obstacle := _obstacle(command, ticket)) is not None:
         return obstacle
@@ -86,10 +88,10 @@ def assign(command: TicketAssign, ticket: Ticket | None, agent: AgentDocument | 
 
 
 def close(command: TicketClose, ticket: Ticket | None) -> Closed | Reason:
-    """A supervisor closes any open ticket, an agent their own."""
+    """A supervisor or admin closes any open ticket, an agent their own."""
     if ticket is None:
         return Reason.UNKNOWN_TICKET
-    if command.by.role not in ("agent", "supervisor"):
+    if command.by.role not in {"agent", *_SUPERVISING}:
         return Reason.ROLE_NOT_ALLOWED
     if (obstacle := _obstacle(command, ticket)) is not None:
         return obstacle
