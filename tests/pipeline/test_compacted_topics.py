@@ -1,4 +1,4 @@
-"""A late duplicate can become a compacted topic's last record: its owner reads it and says the truth again."""
+"""A late duplicate can become the last record of its key: its owner reads it and says the truth again."""
 
 from typing import Any
 
