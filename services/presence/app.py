@@ -2,6 +2,7 @@
 
 from faststream.asgi import AsgiFastStream
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import RedisError
 
 from services.presence.decisions import hearing
 from services.presence.handlers import PresenceHandlers
@@ -22,6 +23,8 @@ STEPS: dict[str, hearing.Step] = {
     "chatdesk.directory.tenant.v1": hearing.tenant_document,
     "chatdesk.directory.agent.v1": hearing.agent_document,
 }
+REPEATABLE = ("chatdesk.agent.heartbeat.v1",)
+"""A heartbeat says the same again by nature; only Redis hears of it."""
 REDIS_SECONDS = 2.0
 """Shorter than a transaction may last: locks are held while Redis is asked."""
 
@@ -44,6 +47,14 @@ def create_app(
     knobs = settings or PresenceSettings()
     watch = Watch(standings, sweep_seconds=knobs.sweep_seconds, reconcile_seconds=knobs.reconcile_seconds)
     handlers = PresenceHandlers(standings, STEPS, contact=lambda: watch.contact)
-    app = build(Service("presence", handlers, handles=STEPS.keys()), platform, [watch.sweep, watch.reconcile])
+    service = Service("presence", handlers, handles=STEPS.keys(), repeatable=REPEATABLE)
+
+    async def redis_answers() -> bool:
+        try:
+            return bool(await client.ping())
+        except RedisError:
+            return False
+
+    app = build(service, platform, [watch.sweep, watch.reconcile], answers={"redis": redis_answers})
     app.after_shutdown(client.aclose)
     return app

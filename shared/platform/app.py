@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -39,18 +40,28 @@ def build(
     settings: PlatformSettings,
     background: Sequence[Background] = (),
     clock: Clock | None = None,
+    answers: Mapping[str, Callable[[], Awaitable[bool]]] = MappingProxyType({}),
 ) -> AsgiFastStream:
-    """Return the ASGI application of one service; running it runs the service."""
+    """Return the ASGI application of one service; running it runs the service.
+
+    ``answers`` asks what else the service stands on, by name, for ``/readyz``.
+    """
     log.configure(settings.log_level, service.name)
-    return _Assembly(service, settings, background, clock or SystemClock()).app
+    return _Assembly(service, settings, background, clock or SystemClock(), answers).app
 
 
 class _Assembly:
     """The parts of one running service and the order in which they start and stop."""
 
     def __init__(
-        self, service: Service, settings: PlatformSettings, background: Sequence[Background], clock: Clock
+        self,
+        service: Service,
+        settings: PlatformSettings,
+        background: Sequence[Background],
+        clock: Clock,
+        answers: Mapping[str, Callable[[], Awaitable[bool]]],
     ) -> None:
+        self._answers = answers
         topics = all_topics(service.handles)
         owner = f"{socket.gethostname()}/{os.getpid()}/{clock.now().timestamp():.6f}"
         self._clock = clock
@@ -197,6 +208,7 @@ class _Assembly:
 
     async def _ready(self) -> dict[str, bool]:
         checks = {"database": await self._database.answers()}
+        checks |= {name: await answers() for name, answers in self._answers.items()}
         if self._reader is not None:
             checks |= {"assignment": self._reader.assigned, "facts": self._reader.caught_up}
         return checks

@@ -69,7 +69,7 @@ class Pipeline:
     ) -> None:
         self._service = service
         self._handles = frozenset(service.handles)
-        self._echoes = self._handles & catalogue.echoes_of(service.name)
+        self._repeatable = self._handles & (catalogue.echoes_of(service.name) | set(service.repeatable))
         self._transactions = transactions
         self._journal = journal
         self._clock = clock
@@ -120,7 +120,7 @@ class Pipeline:
     async def _transact(self, items: Sequence[Item]) -> None:
         now = self._clock.now()
         async with self._transactions() as tx:
-            fate = triage(items, self._handles, await self._facts(tx, items, now), self._echoes)
+            fate = triage(items, self._handles, await self._facts(tx, items, now), self._repeatable)
             outcome = Outcome()
             if fate.handle:
                 outcome = await self._service.handlers.handle(tx, fate.handle, now)
@@ -135,7 +135,7 @@ class Pipeline:
     async def _facts(self, tx: AsyncConnection, items: Sequence[Item], now: datetime) -> Facts:
         """Claim the new events first: a concurrent holder is waited for before anything is read."""
         decoded = [item for item in items if isinstance(item, Decoded)]
-        claimed = self._handles - self._echoes
+        claimed = self._handles - self._repeatable
         return Facts(
             admission=await self._journal.admit(tx, [i for i in decoded if i.event.type in claimed], now),
             blocked=await self._journal.blocked_keys(tx, (item.key for item in decoded)),

@@ -42,10 +42,10 @@ class Running:
         """Put outgoing events, timers and dead letters into this transaction; call `wake` after it."""
         await self._pipeline.save(tx, outcome, self.clock.now())
 
-    async def read_up_to(self) -> datetime | None:
-        """Return the time up to which every input of the service has been read; None when unknown."""
+    async def read_up_to(self, topics: Iterable[str] | None = None) -> datetime | None:
+        """Return the time up to which these inputs of the service, or all, have been read; None: unknown."""
         async with self.transaction() as tx:
-            return await self._journal.read_up_to(tx, self._topics)
+            return await self._journal.read_up_to(tx, self._topics if topics is None else topics)
 
     async def wait(self, seconds: float) -> None:
         """Rest so many seconds, or until the service stops."""

@@ -35,3 +35,5 @@ class Service:
     handlers: Handlers
     handles: Collection[str] = ()
     """The wire types its table answers; every other type in the catalogue passes by."""
+    repeatable: Collection[str] = ()
+    """Types whose repeats do no harm here, so that nobody has to remember each of them."""

@@ -36,14 +36,14 @@ class Fate:
 
 
 def triage(
-    items: Sequence[Item], handles: frozenset[str], facts: Facts, echoes: AbstractSet[str] = frozenset()
+    items: Sequence[Item], handles: frozenset[str], facts: Facts, repeatable: AbstractSet[str] = frozenset()
 ) -> Fate:
     """Sort a batch in order (system.md, 3.1, 3.2a and 3.5).
 
     Undecodable records and reused request ids are parked alone. An event whose key is parked, or
     whose version leaves a gap, is parked with its key, so that nothing is folded over a hole.
-    ``echoes`` are the types a service reads back from its own compacted topic: a repeat of those is
-    what it listens for, since it may be the last record of its key.
+    Repeats of ``repeatable`` types are handled: they do no harm, or are what a service listens for when
+    it reads its own compacted topic back, since a late one may be the last record of its key.
     """
     fate = Fate()
     blocked = set(facts.blocked)
@@ -54,7 +54,7 @@ def triage(
             continue
         if isinstance(item, Tombstone) or _passes_by(item, handles):
             continue
-        if item.event.type in handles - echoes and _is_repeat(item, facts.admission, taken):
+        if item.event.type in handles - repeatable and _is_repeat(item, facts.admission, taken):
             _repeat(item, facts.admission, fate)
         elif item.key in blocked:
             fate.park.append(_behind(item))

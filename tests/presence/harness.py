@@ -164,13 +164,14 @@ class World:
 
 
 async def age(redis: Any, prefix: str, seconds: float) -> None:
-    """Make everything that is held in Redis look so much older."""
+    """Make everything that is held in Redis look so much older, and watched all the while."""
     for name in await redis.keys(f"{prefix}*"):
         if await redis.type(name) == "zset":
             for member, score in await redis.zrange(name, 0, -1, withscores=True):
                 await redis.zadd(name, {member: int(score - seconds * 1000)})
         else:
-            await redis.set(name, int(float(await redis.get(name)) - seconds * 1000))
+            since, seen = (await redis.get(name)).split()
+            await redis.set(name, f"{int(since) - int(seconds * 1000)} {seen}")
 
 
 def _again(event: Event[Model]) -> Received:

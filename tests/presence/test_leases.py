@@ -205,3 +205,17 @@ class _FailingOver(Redis):
 
     async def evalsha(self, *_: object) -> Any:
         raise exceptions.ReadOnlyError("You can't write against a read only replica.")
+
+
+async def test_redis_back_from_an_old_snapshot_counts_as_fresh(
+    leases: Leases, redis: Redis, prefix: str
+) -> None:
+    """Its leases ended while nobody wrote them down: that is no absence."""
+    await admit(leases, "tab")
+    await age(redis, prefix, 600)
+    assert (await leases.look([ANN]))[ANN].age > timedelta(seconds=600)
+
+    (name,) = [name for name in await redis.keys(f"{prefix}*") if name.endswith(":since")]
+    since, seen = (await redis.get(name)).split()
+    await redis.set(name, f"{since} {int(seen) - 60_000}")
+    assert (await leases.look([ANN]))[ANN].age < timedelta(seconds=5)

@@ -2,8 +2,9 @@
 
 For each tenant three kinds of key share a hash tag, so that a cluster keeps them in one place:
 
-- ``…:since``: since when leases have been held here without having been lost; milliseconds. When it is
-  missing, Redis is fresh or was flushed, and nobody's absence can be judged for a while.
+- ``…:since``: since when leases have been held here without having been lost, and when they were last
+  seen to be; milliseconds. When it is missing, Redis is fresh or was flushed; when it was not seen for ten
+  seconds, Redis may be back from an old snapshot. Nobody's absence can be judged for a while then.
 - ``…:sessions:<agent>``: a sorted set of the agent's sessions by the end of their lease.
 - ``…:leases``: a sorted set of the agents by the end of their longest lease.
 
@@ -30,10 +31,11 @@ from shared.platform.faults import Retryable
 _NOW = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local since = tonumber(redis.call('GET', KEYS[1]))
-if not since then
-  since = now
-  redis.call('SET', KEYS[1], now)
+local since, seen = (redis.call('GET', KEYS[1]) or ''):match('^(%d+) (%d+)$')
+since, seen = tonumber(since), tonumber(seen)
+if not since or now - seen > 10000 then since, seen = now, 0 end
+if now - seen > 1000 then
+  redis.call('SET', KEYS[1], string.format('%d %d', since, now))
 end
 """
 
