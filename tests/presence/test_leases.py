@@ -208,7 +208,7 @@ class _FailingOver(Redis):
 
 
 async def test_redis_back_from_an_old_snapshot_counts_as_fresh(
-    leases: Leases, redis: Redis, prefix: str
+    leases: Leases, redis: Any, prefix: str
 ) -> None:
     """Its leases ended while nobody wrote them down: that is no absence."""
     await admit(leases, "tab")
