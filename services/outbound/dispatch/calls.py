@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
 
 from services.outbound.decisions.turns import Look, objection_at_the_door
-from services.outbound.model import CallOutcome, InDoubt, Message, Rules, SenderKey
+from services.outbound.model import CallOutcome, InDoubt, Message, NotSent, Rules, SenderKey
 from services.outbound.providers import Adapter
 from shared.platform.clock import Clock
 
@@ -30,12 +30,22 @@ class Calls:
         self._under_way: dict[asyncio.Task[None], SenderKey] = {}
         self._open: Counter[SenderKey] = Counter()
         self._answered: list[Answered] = []
+        self._claiming = 0
         self._news = asyncio.Event()
         self._log = structlog.get_logger()
 
     def free(self, sender: SenderKey) -> int:
         """Return how many more calls this sender may have open in this process."""
         return max(0, self._rules.calls_per_sender - self._open[sender])
+
+    @contextlib.contextmanager
+    def claiming(self) -> Iterator[None]:
+        """Surround what may end in calls, from before the claim until they are started."""
+        self._claiming += 1
+        try:
+            yield
+        finally:
+            self._claiming -= 1
 
     def start(self, message: Message, look: Look, clock: Clock) -> None:
         """Begin a call whose claim is committed; its outcome appears among the answered ones."""
@@ -44,6 +54,12 @@ class Calls:
         self._open[sender] += 1
         self._under_way[task] = sender
         task.add_done_callback(self._ended)
+
+    def give_back(self, messages: Iterable[Message], cause: str) -> None:
+        """Take messages whose claim is committed and whose calls do not begin: nothing was written."""
+        self._answered += [Answered(message, NotSent(cause)) for message in messages]
+        if self._answered:
+            self._news.set()
 
     def waiting(self) -> list[Answered]:
         """Return the outcomes to store; they stay until they are reported stored."""
@@ -63,8 +79,8 @@ class Calls:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is under way and nothing waits to be stored."""
-        return not self._under_way and not self._answered
+        """Whether nothing is claimed, nothing under way, and nothing waits to be stored."""
+        return not self._claiming and not self._under_way and not self._answered
 
     async def finish(self) -> None:
         """Wait for the calls under way; each has its deadline."""

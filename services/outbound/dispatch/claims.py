@@ -55,12 +55,22 @@ class Claims:
 
     async def dispatch(self, running: Running) -> bool:
         """Take one round of due turns and start their calls. Returns whether there was any."""
-        messages, any_taken = await self._claim(running)
-        if messages:
-            looks = await self._look_again(running, messages)
-            for message in messages:
-                self._calls.start(message, looks[message.send.pair], running.clock)
+        with self._calls.claiming():
+            messages, any_taken = await self._claim(running)
+            if messages:
+                await self._start(running, messages)
         return any_taken
+
+    async def _start(self, running: Running, messages: list[Message]) -> None:
+        """Start the calls of committed claims, or give all of them back."""
+        try:
+            looks = await self._look_again(running, messages)
+        except Exception:
+            # Forgotten here, they would end in doubt, although no provider ever heard of them.
+            self._calls.give_back(messages, "not_looked_at")
+            raise
+        for message in messages:
+            self._calls.start(message, looks[message.send.pair], running.clock)
 
     async def _claim(self, running: Running) -> tuple[list[Message], bool]:
         """Decide due turns in one transaction. What comes back is committed as ``sending``."""

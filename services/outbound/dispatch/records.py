@@ -35,7 +35,7 @@ class Records:
         self._log = structlog.get_logger()
 
     async def run(self, running: Running) -> None:
-        """Store outcomes as they come; when stopping, until the last call has its outcome stored."""
+        """Store outcomes as they come; when stopping, until no claim can still lead to one."""
         while not (running.stopping.is_set() and self._calls.idle):
             answered = self._calls.waiting()
             if not answered:
