@@ -85,7 +85,7 @@ async def drop_database(servers: Addresses, name: str) -> None:
 async def database_url(servers: Addresses) -> AsyncIterator[str]:
     """A database of its own with every migration applied, dropped afterwards."""
     name = unique("test_")
-    yield await create_database(servers, name, template=await _template(servers))
+    yield await create_database(servers, name, template=await template_database(servers))
     await drop_database(servers, name)
 
 
@@ -97,7 +97,7 @@ async def empty_database_url(servers: Addresses) -> AsyncIterator[str]:
     await drop_database(servers, name)
 
 
-async def _template(servers: Addresses) -> str:
+async def template_database(servers: Addresses) -> str:
     """Return the database that others are copied from, made once for each state of the migrations."""
     sources = [*ROOT.glob("services/*/migrations/versions/*.py"), ROOT / "shared/platform/tables.py"]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()[:16]

@@ -59,7 +59,7 @@ class _Assembly:
         settings: PlatformSettings,
         background: Sequence[Background],
         clock: Clock,
-        answers: Mapping[str, Callable[[], Awaitable[bool]]],
+        answers: Mapping[str, Callable[[], Awaitable[bool]]] = MappingProxyType({}),
     ) -> None:
         self._answers = answers
         topics = all_topics(service.handles)

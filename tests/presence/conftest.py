@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from ops.stack import Addresses
 from shared.platform.database import Database
-from tests.conftest import _template as template
 from tests.conftest import create_database, drop_database, unique
+from tests.conftest import template_database as template
 from tests.desk_events import a_tenant, an_agent_document
 from tests.presence.harness import Presence, World, connected
 

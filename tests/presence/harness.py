@@ -1,7 +1,7 @@
 """Presence on a real database and a real Redis, with time and the reading of signals in the test's hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,7 +53,7 @@ class Presence(Running):
         self.handlers = PresenceHandlers(standings, STEPS, lambda: self.watch.contact)
         self._world = world
 
-    async def read_up_to(self) -> datetime | None:
+    async def read_up_to(self, topics: Iterable[str] | None = None) -> datetime | None:  # noqa: ARG002 - all are one here
         return self._world.read_up_to or self.clock.now()
 
     async def save(self, tx: AsyncConnection, outcome: Outcome) -> None:  # noqa: ARG002 - kept here, not there
