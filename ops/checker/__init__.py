@@ -1,4 +1,4 @@
-"""The ten invariants of the desk (semantics.md, 10) as one program over a history."""
+"""The ten invariants of the desk (docs/rules.md, 10) as one program over a history."""
 
 from collections.abc import Callable
 

@@ -13,7 +13,7 @@ from shared.contracts.agent_signals import AgentHeartbeat, AgentSignedIn, AgentS
 from shared.contracts.directory import TenantDocument
 
 STEADY = timedelta(seconds=1.5)
-"""Signals read later than this count as lag, after which presence waits a lease (semantics.md, 2)."""
+"""Signals read later than this count as lag, after which presence waits a lease (docs/rules.md, 2)."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _UNNAMED = TenantDocument(id="unnamed", revision=0, name="unnamed", first_line_department="none")
 

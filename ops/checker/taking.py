@@ -41,7 +41,7 @@ HANDLES: Mapping[str, frozenset[str]] = {
 """The wire types each service answers, as it is wired."""
 _NAMES = tuple(topic.name for topic in (*TOPICS, *DEAD_LETTER_TOPICS))
 _IN_DOUBT = frozenset({1, 131000})
-"""Codes that leave in doubt what became of a message (channels.md, 6.2)."""
+"""Codes that leave in doubt what became of a message (docs/channels.md, 4)."""
 _QUIET_MS = 500
 _ECHOED = {
     "presence": "select tenant_id, agent_id, echoed_version from presence.agents",

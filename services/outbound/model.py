@@ -33,7 +33,7 @@ class Rules:
     """The times and limits that decisions go by; wiring fills them from the settings."""
 
     window_margin: timedelta = timedelta(seconds=10)
-    """The window counts as closed this long before its 24 hours are over (channels.md, 6.1)."""
+    """The window counts as closed this long before its 24 hours are over (docs/channels.md, 3)."""
     hearing_patience: timedelta = timedelta(seconds=30)
     """How long a send may wait for inbound to be read before it is refused."""
     in_doubt_hold: timedelta = timedelta(seconds=30)
@@ -45,7 +45,7 @@ class Rules:
     call_deadline: timedelta = timedelta(seconds=10)
     """The longest a provider call may take, connecting included."""
     rate_per_second: float = 80.0
-    """The most messages one sender may send in any second (channels.md, 1)."""
+    """The most messages one sender may send in any second (docs/channels.md, 1)."""
     calls_per_sender: int = 100
     """The most calls one process has open at one sender, so that a hanging one starves nobody else."""
 
@@ -197,7 +197,7 @@ class Accepted:
 
 
 class DeclineClass(StrEnum):
-    """What follows from a provider's no (channels.md, 6.2)."""
+    """What follows from a provider's no (docs/channels.md, 4)."""
 
     RETRY = "retry"
     RETRY_PAIR = "retry_pair"

@@ -28,7 +28,7 @@ def due_key(name: str) -> Key:
 
 
 class State(StrEnum):
-    """The states of a chat (semantics.md, 1)."""
+    """The states of a chat (docs/rules.md, 1)."""
 
     QUEUED = "queued"
     ASSIGNED = "assigned"

@@ -18,7 +18,7 @@ LastWord: TypeAlias = Literal["customer", "business", "none"]
 class ChatFact(Model):
     """The chat after this change. ``version`` has no gaps; ``agent_load`` is the agent's after it.
 
-    ``why`` is the record of a decision, from which it can be replayed (semantics.md, 3).
+    ``why`` is the record of a decision, from which it can be replayed (docs/rules.md, 3).
     """
 
     chat_id: Id

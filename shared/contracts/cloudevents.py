@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 on Kafka: structured mode out, structured and binary mode in (system.md, 2)."""
+"""CloudEvents 1.0 on Kafka: structured mode out, structured and binary mode in (docs/contracts.md, 1)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a message says: one class per kind, told apart by ``kind`` (system.md, 5)."""
+"""What a message says: one class per kind, told apart by ``kind`` (docs/contracts.md, 5)."""
 
 from typing import Annotated, Any, Literal, TypeAlias
 

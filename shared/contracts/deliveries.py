@@ -8,7 +8,7 @@ from shared.contracts.pairs import Window
 
 
 class Delivery(Model):
-    """What every status of a send carries. ``reason`` is a word of channels.md, 6."""
+    """What every status of a send carries. ``reason`` is a word of docs/channels.md, 2 and 4."""
 
     request_id: Id
     purpose: Purpose

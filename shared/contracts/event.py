@@ -35,7 +35,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Event(Generic[DataT_co]):
-    """One CloudEvent with its validated payload (system.md, 2).
+    """One CloudEvent with its validated payload (docs/contracts.md, 1).
 
     Bounds and aliases are the wire's and are held where an event is read; building one here checks nothing.
     """

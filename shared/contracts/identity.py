@@ -1,4 +1,4 @@
-"""When two events are the same one: the digests by which repeats are recognised (system.md, 3.2a)."""
+"""When two events are the same one: the digests by which repeats are recognised (docs/contracts.md, 3)."""
 
 import json
 from hashlib import blake2b

@@ -15,7 +15,7 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9_.~+@-]*(?::[A-Za-z0-9_.~+@-]*){3}").fullmat
 def canonical_address(raw: str) -> str:
     """Return the address used in keys: no scheme, no separators, international numbers with a plus.
 
-    The raw address stays the one that is replied to (channels.md, 4).
+    The raw address stays the one that is replied to (docs/contracts.md, 2).
     """
     if _PLAIN_NUMBER(raw):
         return raw

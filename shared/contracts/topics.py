@@ -26,12 +26,12 @@ from shared.contracts.event import Model
 
 SERVICES = ("presence", "routing", "tickets", "outbound", "gateway", "desk")
 RETENTION_DAYS = 30
-"""How long records are kept where an installation says nothing else (system.md, 2: R)."""
+"""How long records are kept where an installation says nothing else (docs/contracts.md, 4)."""
 DEAD_LETTER = "chatdesk.dead_letter.parked.v1"
 
 
 class Key(Enum):
-    """What a topic's records are keyed by. Keys place, they don't prove (system.md, 2)."""
+    """What a topic's records are keyed by. Keys place, they don't prove (docs/contracts.md, 2)."""
 
     PAIR = auto()
     AGENT = auto()

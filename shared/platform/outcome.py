@@ -19,8 +19,8 @@ class Received:
 class Due:
     """A row that asks for work at a time.
 
-    A *timer* waits until every input has been read up to ``at`` (system.md, 3); a *sweep* runs as
-    soon as it is committed. ``(kind, key)`` is unique: scheduling it again replaces the earlier row.
+    A *timer* waits until every input has been read up to ``at`` (docs/pipeline.md, 5); a *sweep* runs
+    as soon as it is committed. ``(kind, key)`` is unique: scheduling it again replaces the earlier row.
     ``generation`` is filled in by the platform when the row is listed.
     """
 

@@ -1,4 +1,4 @@
-"""A batch is a fold (system.md, 3): decode, one transaction, outgoing events in the outbox.
+"""A batch is a fold (docs/pipeline.md, 1): decode, one transaction, outgoing events in the outbox.
 
 The pipeline is given its transactions, journal and clock, and the outbox is drained elsewhere
 (`shared.platform.lanes`), so that a simulation can drive the same code.
@@ -42,7 +42,7 @@ Transactions = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 Pause = Callable[[float], Awaitable[None]]
 
 LARGEST_EVENT = 1_000_000
-"""Bytes. A larger event fails in the handler, where it can be parked, not in the drain (stack.md, 0.7)."""
+"""Bytes. A larger event fails in the handler, where it can be parked, not in the drain."""
 LARGEST_KEPT = 512 * 1024
 """Bytes of an original record that a dead letter carries; above it, only where to find it."""
 ATTEMPTS_OF_A_BUG = 3

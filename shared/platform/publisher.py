@@ -23,7 +23,7 @@ from shared.platform.journal import OutboxRow
 _HEADERS = [("content-type", CONTENT_TYPE.encode())]
 _LARGEST_BATCH = 900_000
 """Bytes before compression. A batch of records often goes to one partition whole, since chats share the
-partition of the messages they answer: larger than stack.md's 256 KiB, below the broker's 1 MB."""
+partition of the messages they answer: large, and below the broker's 1 MB."""
 _LARGEST_REQUEST = 1_100_000
 _REQUEST_TIMEOUT_MS = 5_000
 _METADATA_SECONDS, _ABSENT_SECONDS = 1.0, 5.0

@@ -2,7 +2,7 @@
 
 The `positions` table is the truth about how far a service has read; Kafka's committed offset is the
 hint that lag tools look at. Positions also tell how far in *time* everything was read, which is the
-clock that timers go by (system.md, 3).
+clock that timers go by (docs/pipeline.md, 5).
 """
 
 import asyncio

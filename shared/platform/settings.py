@@ -18,4 +18,4 @@ class PlatformSettings(BaseSettings):
     """Put before every topic, consumer group and Redis key, so that several desks can share servers."""
     log_level: str = "INFO"
     batch_records: int = Field(default=1000, ge=1, le=5000)
-    """Most records one batch transaction takes (stack.md, 0.2: 500 to 2,000)."""
+    """Most records one batch transaction takes."""

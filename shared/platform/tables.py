@@ -3,7 +3,7 @@
 from typing import Protocol
 
 LANES = 64
-"""Outbox lanes per service. Stored in every row, so it never changes (system.md, 3.3)."""
+"""Outbox lanes per service. Stored in every row, so it never changes (docs/pipeline.md, 3)."""
 
 STATEMENTS = (
     # Cannot be partitioned by day and stay unique: rows are deleted in slices after 8 days.

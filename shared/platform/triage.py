@@ -38,7 +38,7 @@ class Fate:
 def triage(
     items: Sequence[Item], handles: frozenset[str], facts: Facts, repeatable: AbstractSet[str] = frozenset()
 ) -> Fate:
-    """Sort a batch in order (system.md, 3.1, 3.2a and 3.5).
+    """Sort a batch in order (docs/pipeline.md, 1 and 4).
 
     Undecodable records and reused request ids are parked alone. An event whose key is parked, or
     whose version leaves a gap, is parked with its key, so that nothing is folded over a hole.

@@ -1,6 +1,6 @@
 """Agents close tickets while messages arrive and routing assigns: nobody's message is lost.
 
-Routing stands here as the few rules that concern tickets (semantics.md, 3 and 6); the two topics
+Routing stands here as the few rules that concern tickets (docs/rules.md, 3 and 6); the two topics
 between it and tickets are queues that deliver at any moment, in order.
 """
 

@@ -15,11 +15,11 @@ from shared.contracts.provider_events import CallReceived
 
 WINDOW = timedelta(hours=24)
 MARGIN = timedelta(seconds=10)
-"""The window counts as closed so long before its 24 hours are over (channels.md, 6.1)."""
+"""The window counts as closed so long before its 24 hours are over (docs/channels.md, 3)."""
 ON_ITS_WAY = timedelta(seconds=5)
 """How long after the judgement a request may reach the provider: a busy machine, a new connection."""
 CLOSED = frozenset({"131047", "63016", "131"})
-"""The codes by which a provider says that the window is closed (channels.md, 0.2)."""
+"""The codes by which a provider says that the window is closed (docs/channels.md, 4)."""
 _NAME = "nothing free-form outside the contact window"
 
 

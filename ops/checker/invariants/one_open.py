@@ -28,7 +28,7 @@ def one_open(story: Story) -> Verdict:
 
 
 def _two_at_once(what: str, told: Iterable[Told], name: str) -> Iterator[str]:
-    """A diverted chat is not live but open, and a pair has one open chat (semantics.md, 3)."""
+    """A diverted chat is not live but open, and a pair has one open chat (docs/rules.md, 3)."""
     open_now: dict[Key, set[str]] = defaultdict(set)
     for one in told:
         one_id = getattr(one.event.data, name)

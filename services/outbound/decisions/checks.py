@@ -13,7 +13,7 @@ from shared.contracts.content import Content, Interactive, Media, Order, Reply, 
 LONGEST_TEXT = 4096
 LONGEST_INTERACTIVE_BODY = 1024
 LONGEST_CORRELATION_ID = 512
-"""What ``biz_opaque_callback_data`` takes (channels.md, 0.4)."""
+"""What ``biz_opaque_callback_data`` takes (docs/channels.md, 1)."""
 SPEAKS_WHATSAPP = frozenset({"whatsapp_cloud"})
 """Providers whose adapters carry WhatsApp."""
 _NUMBER = re.compile(r"\+[1-9][0-9]{5,14}")
@@ -42,7 +42,7 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """It never will: a reason of channels.md, 6.1, and a sentence."""
+    """It never will: a reason of docs/channels.md, 2, and a sentence."""
 
     reason: str
     detail: str

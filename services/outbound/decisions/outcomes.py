@@ -1,4 +1,4 @@
-"""What a provider's answer means for the message, its pair and its sender (channels.md, 6.2)."""
+"""What a provider's answer means for the message, its pair and its sender (docs/channels.md, 4)."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

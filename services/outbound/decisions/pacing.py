@@ -11,7 +11,7 @@ MOST_ATTEMPTS = 8
 FIRST_RETRY = timedelta(seconds=1)
 LONGEST_RETRY = timedelta(minutes=5)
 PAIR_RETRY_FACTOR = 4.0
-"""A pair over its own limit is left alone for 1, 4, 16, 64 … seconds (channels.md, 1)."""
+"""A pair over its own limit is left alone for 1, 4, 16, 64 … seconds (docs/channels.md, 1)."""
 SLOWED_FOR = timedelta(minutes=1)
 SLOWED_FACTOR = 2
 EVEN_SHARE, BURST_SECONDS = 0.95, 0.05

@@ -33,7 +33,7 @@ class Received:
 def take_in(send: Send, receipt: Receipt, failure: Declined | None, now: datetime) -> Received:
     """Move a message by one receipt; one that says nothing new leaves it as it is.
 
-    Receipts come twice, late and in any order (channels.md, 7.15). A delivery after a failure is
+    Receipts come twice, late and in any order (docs/channels.md, 5). A delivery after a failure is
     true all the same, some device has the message: it wins, and is kept as an anomaly.
     ``failure`` is what the provider's code means, for receipts that say ``failed``.
     """

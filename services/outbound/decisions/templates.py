@@ -11,7 +11,7 @@ SENDABLE = "approved"
 def objection(template: Template, known: Sequence[TemplateFact]) -> tuple[str, str] | None:
     """Return the reason and a sentence why this template may not go; None when it may.
 
-    ``known`` are the tenant's templates of that name, in every language (channels.md, 6.1).
+    ``known`` are the tenant's templates of that name, in every language (docs/channels.md, 3).
     """
     if not known:
         return "template_not_found", f"the directory has no template {template.name!r}"

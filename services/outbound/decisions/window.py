@@ -96,7 +96,7 @@ def judge(ledger: Ledger, arrived_at: datetime, heard: Heard, now: datetime, rul
     """Decide whether a request that reached us at ``arrived_at`` finds its window open.
 
     "Open" is decided at once. "Closed" is final only when inbound was read up to a time at or after
-    the request's arrival, and nothing of the last 24 hours can be missing (semantics.md, 8).
+    the request's arrival, and nothing of the last 24 hours can be missing (docs/rules.md, 8).
     """
     end = closes_at(ledger, rules)
     if end is not None and now < end:

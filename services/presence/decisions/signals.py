@@ -1,4 +1,4 @@
-"""What a signal changes (semantics.md, 2)."""
+"""What a signal changes (docs/rules.md, 2)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -80,7 +80,7 @@ def fold(
 
 
 def hear(standing: Standing, signal: Signal, terms: Terms, now: datetime) -> Verdict:
-    """Decide what one signal changes (semantics.md, 2)."""
+    """Decide what one signal changes (docs/rules.md, 2)."""
     match signal.act:
         case SignIn() as act:
             attending = _attend(standing, act.session_id, lease_of(act.lease_seconds, terms), act.declared)

@@ -32,8 +32,8 @@ def announcement(agent: Agent) -> Event[Model]:
 def hear_echo(agent: Agent, versions: Sequence[int]) -> tuple[Agent, bool]:
     """Note the versions read back from our topic; says whether the current state must be said again.
 
-    A late duplicate of an older state is what compaction would keep (system.md, 2), unless a newer
-    state of ours is still on its way.
+    A late duplicate of an older state is what compaction would keep (docs/pipeline.md, 1), unless a
+    newer state of ours is still on its way.
     """
     if not versions:
         return agent, False

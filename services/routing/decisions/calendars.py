@@ -1,4 +1,4 @@
-"""Business hours (semantics.md, 4): several intervals a day, past midnight, exceptions, both DST changes."""
+"""Business hours (docs/rules.md, 4): several intervals a day, past midnight, exceptions, DST changes."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta

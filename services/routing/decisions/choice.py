@@ -1,4 +1,4 @@
-"""Who gets a chat: ``least_loaded``, ties by longest idle (semantics.md, 3)."""
+"""Who gets a chat: ``least_loaded``, ties by longest idle (docs/rules.md, 3)."""
 
 import heapq
 from collections import Counter
@@ -10,7 +10,7 @@ from enum import StrEnum
 from services.routing.model import Agent, Key
 
 SHORTLIST = 20
-"""Most candidates a decision names with their verdicts (semantics.md, 3, Why)."""
+"""Most candidates a decision names with their verdicts (docs/rules.md, 3)."""
 RUNNERS_UP = 2
 """Candidates named after the chosen one: enough to see that the order was kept."""
 

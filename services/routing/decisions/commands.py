@@ -1,4 +1,4 @@
-"""Who may do what with a chat: each judgement returns the reason of a refusal, or None (semantics.md, 3)."""
+"""Who may do what with a chat: each judgement returns a refusal's reason, or None (docs/rules.md, 3)."""
 
 from services.routing.decisions.choice import Verdict, verdict
 from services.routing.model import LIVE, Agent, Chat

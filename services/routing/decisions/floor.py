@@ -267,7 +267,7 @@ class Floor:
 
 
 def chat_fields(chat: Chat) -> dict[str, Any]:
-    """Return what every fact about a chat carries (system.md, 5)."""
+    """Return what every fact about a chat carries (docs/contracts.md, 5)."""
     return {
         "chat_id": chat.chat_id,
         "version": chat.version,

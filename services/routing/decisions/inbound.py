@@ -1,4 +1,4 @@
-"""The one decision point for every inbound message (semantics.md, 3)."""
+"""The one decision point for every inbound message (docs/rules.md, 3)."""
 
 from dataclasses import replace
 from typing import cast
@@ -137,5 +137,5 @@ def _record(floor: Floor, received: Received, why: str) -> None:
 
 
 def customer_id(pair: Pair) -> str:
-    """Return the customer of a pair that no customer document names (semantics.md, 9)."""
+    """Return the customer of a pair that no customer document names (docs/rules.md, 9)."""
     return derived_id("customer", pair.key)

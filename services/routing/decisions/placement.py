@@ -1,4 +1,4 @@
-"""Assign, queue or divert: what becomes of a chat that nobody holds (semantics.md, 3)."""
+"""Assign, queue or divert: what becomes of a chat that nobody holds (docs/rules.md, 3)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which department a message is for: the first matching rule, else the first line (semantics.md, 3)."""
+"""Which department a message is for: the first matching rule, else the first line (docs/rules.md, 3)."""
 
 from services.routing.model import Rule, Tenant
 from shared.contracts.content import Text

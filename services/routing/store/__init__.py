@@ -29,7 +29,7 @@ class Store:
     async def gather(self, tx: AsyncConnection, needs: Needs, places_into: PlacesInto) -> Facts:
         """Lock pairs, then departments, then agents, each sorted; read each after its lock is held.
 
-        Candidates of sweeps are listed before any lock and re-checked by the fold (system.md, 3.2).
+        Candidates of sweeps are listed before any lock and re-checked by the fold (docs/pipeline.md, 2).
         """
         queues = await self._chats.queued(tx, needs.queues)
         held = await self._chats.unanswered(tx, needs.held)
