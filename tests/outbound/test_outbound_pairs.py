@@ -92,6 +92,30 @@ async def test_an_older_version_read_last_is_answered_by_the_present_state(desk:
     assert len(await desk.pair_news()) == 3
 
 
+async def test_stale_words_are_answered_once_for_their_pair_and_batch(desk: Desk) -> None:
+    await desk.hear(a_word(NOON - timedelta(hours=1)))
+    await desk.hear(a_word(NOON, message_id="m2"))
+    first, second = await desk.pair_news()
+    stale = an_event(first, source="outbound", event_id="first")
+    await desk.hear(stale, an_event(second, source="outbound"), stale, stale)
+    assert [news.version for news in await desk.pair_news()] == [1, 2, 3]
+    await desk.hear(stale)
+    assert len(await desk.pair_news()) == 3, "the answer is on its way and comes last"
+
+
+async def test_after_a_restore_versions_go_on_from_what_readers_know(desk: Desk) -> None:
+    await desk.hear(a_word(NOON - timedelta(hours=1)))
+    (news,) = await desk.pair_news()
+    forgotten = news.model_copy(update={"version": 7})
+    await desk.hear(an_event(forgotten, source="outbound"))
+    await desk.hear(a_word(NOON, message_id="m2"))
+    assert [news.version for news in await desk.pair_news()] == [1, 8]
+    await desk.hear(an_event(forgotten.model_copy(update={"version": 9}), source="outbound"))
+    await desk.hear(an_event((await desk.pair_news())[-1], source="outbound"))
+    last = (await desk.pair_news())[-1]
+    assert last.version == 10, "what was said meanwhile hides behind a version that was forgotten too"
+
+
 async def test_what_others_say_on_pairs_is_not_our_echo(desk: Desk) -> None:
     await desk.hear(a_word())
     (news,) = await desk.pair_news()

@@ -32,6 +32,7 @@ class Fold:
         self._now = now
         self._rules = rules
         self._raised_by: dict[Pair, Cause] = {}
+        self._echoes: dict[Pair, tuple[list[int], Cause]] = {}
         self._changed_pairs: set[Pair] = set()
         self._changed_sends: set[SendRef] = set()
         self.added: list[Send] = []
@@ -98,12 +99,10 @@ class Fold:
         self._raised_by[send.pair] = cause
 
     def echo(self, pair: Pair, version: int, cause: Cause) -> None:
-        """Take in our own word on a pair; say it again where an older one came last."""
-        state, again = telling.hear_echo(self._pairs[pair], version)
-        if again:
-            state, events = telling.reassert(state, cause, self._now, self._rules)
-            self.events += events
-        self.put_pair(state)
+        """Take in our own word on a pair, to be answered at the end where an older one came last."""
+        versions, _ = self._echoes.get(pair, ([], cause))
+        versions.append(version)
+        self._echoes[pair] = (versions, cause)
 
     def schedule_turn(self, pair: Pair, at: datetime) -> None:
         """Set when the pair is looked at next."""
@@ -130,7 +129,13 @@ class Fold:
             (self._doubted if in_doubt else self._settled).append(after)
 
     def tell_windows(self) -> None:
-        """Tell readers once, at the end, of each window that the batch changed."""
+        """Tell readers once, at the end, of each window that the batch changed or an old word hides."""
+        for pair, (versions, cause) in sorted(self._echoes.items()):
+            state, again = telling.hear_echoes(self._pairs[pair], versions)
+            if again:
+                state, events = telling.reassert(state, cause, self._now, self._rules)
+                self.events += events
+            self.put_pair(state)
         for pair in sorted(self._raised_by):
             state, events = telling.window_news(
                 self._pairs[pair], self._raised_by[pair], self._now, self._rules

@@ -1,5 +1,6 @@
 """How a change becomes an event on ``deliveries.v1`` or ``pairs.v1``."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -91,9 +92,16 @@ def window_news(
 def reassert(
     pair: PairState, cause: Cause, now: datetime, rules: Rules
 ) -> tuple[PairState, list[Event[Model]]]:
-    """Say the pair's whole state under the next version."""
+    """Say the pair's whole state under the next version.
+
+    A restored database may have forgotten versions that readers know: what was read back counts too.
+    """
     seen = window.seen_by_readers(pair.ledger, now, rules)
-    told = replace(pair, version=pair.version + 1, told_expires_at=window.closes_at(pair.ledger, rules))
+    told = replace(
+        pair,
+        version=max(pair.version, pair.echoed_version) + 1,
+        told_expires_at=window.closes_at(pair.ledger, rules),
+    )
     data = PairChanged(
         channel=pair.pair.channel,
         business_address=pair.pair.business_address,
@@ -114,12 +122,13 @@ def reassert(
     return told, [event]
 
 
-def hear_echo(pair: PairState, version: int) -> tuple[PairState, bool]:
-    """Take in our own word read back from ``pairs.v1``; tell whether it must be said again.
+def hear_echoes(pair: PairState, versions: Sequence[int]) -> tuple[PairState, bool]:
+    """Take in our own words read back from ``pairs.v1``, in order; tell whether to say it all again.
 
     A late duplicate may be the last record of its key, and then outlive the newer one when the topic
-    is compacted: an older version behind a newer one is answered by the present state.
+    is compacted: an older version behind a newer one is answered by the present state, unless a still
+    newer word of ours is on its way and will come last.
     """
-    if version < pair.echoed_version:
-        return pair, True
-    return replace(pair, echoed_version=version), False
+    echoed = max(pair.echoed_version, *versions)
+    stale = versions[-1] < echoed and pair.version <= echoed
+    return replace(pair, echoed_version=echoed), stale
