@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 TIMEOUT_MS = 5_000
-"""A frozen process must not hold locks for ever (docs/pipeline.md, 2): the server ends it, on every connection."""
+"""A frozen process must not hold locks for ever (docs/pipeline.md, 2): the server ends what it left open."""
 
 _SERVER_SETTINGS = {
     "application_name": "chatdesk",

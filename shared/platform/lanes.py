@@ -1,9 +1,9 @@
 """Drains the outbox: each lane by one process at a time, its rows in id order (docs/pipeline.md, 3).
 
 A lease only saves work. Order holds per key and topic: a round sends a lane's rows to several partitions
-at once, but at most one unacknowledged batch to each, and a row only after every earlier row for its
-partition was acknowledged or is ahead of it in that batch. Two drainers of one lane would repeat rows,
-never bring a later row of a key and topic before the first occurrence of an earlier one.
+at once, at most one unacknowledged batch to each, and what was not acknowledged goes first in the next.
+Two drainers of one lane would repeat rows, never bring a later row of a key and topic before the first
+occurrence of an earlier one.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Sends outbox rows to Kafka so that the first occurrence of every event is in order per key.
+"""Sends outbox rows to Kafka so that the first occurrence of every event is in order per key and topic.
 
 One record batch per partition is built by hand and awaited before the next, because an idempotent
 producer that lost a batch for good goes on behind the gap (aiokafka #1017): at most one batch is ever
