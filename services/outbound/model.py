@@ -168,16 +168,18 @@ class TemplateFact:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """How much of the inbound log the ledger knows.
+    """How much of what others say the ledger and our copies of documents know.
 
-    Everything up to ``read_up_to`` was read (None: nobody knows), and nothing received since
-    ``complete_since`` is missing (None: nothing ever was). ``listening_since`` is when this process
-    began, or could go on, to read: nobody's patience runs out while nobody reads.
+    Every word of customers up to ``read_up_to`` was read (None: nobody knows), and nothing received
+    since ``complete_since`` is missing (None: nothing ever was). Documents, and providers' words on
+    them, were read up to ``documents_up_to``. ``listening_since`` is when this process began, or could
+    go on, to read: nobody's patience runs out while nobody reads.
     """
 
     read_up_to: datetime | None = None
     complete_since: datetime | None = None
     listening_since: datetime | None = None
+    documents_up_to: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def facts(**fields: Any) -> Facts:
     return Facts(
         **{
             "ledger": a_ledger(),
-            "heard": Heard(read_up_to=NOON),
+            "heard": Heard(read_up_to=NOON, documents_up_to=NOON),
             "line": a_line(),
             "templates": {"come_back": [a_template_fact()]},
             "halted": None,

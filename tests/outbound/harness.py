@@ -2,7 +2,7 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -35,7 +35,7 @@ from shared.platform.running import Running
 from shared.platform.service import Service
 from tests.outbound.builders import NOON, SECOND, TENANT, a_channel_document, a_template_document, an_event
 
-INBOUND = "inbound-messages.v1"
+INPUTS = tuple(sorted({catalogue.topic_of(event_type) for event_type in STEPS}))
 SECRETS: Mapping[str, str] = {"CLOUD_TOKEN": "secret"}
 
 
@@ -83,7 +83,7 @@ class Desk:
             transactions=database.transaction,
             journal=self.journal,
             pipeline=self.pipeline,
-            topics=[INBOUND],
+            topics=INPUTS,
             wake=lambda: None,
             owner="test",
         )
@@ -109,11 +109,12 @@ class Desk:
             records.append(Record(topic, 0, offset, b"", cloudevents.encode(event)))
         await self.pipeline.run(records)
 
-    async def has_read_up_to(self, at: datetime) -> None:
-        """Say that every inbound message up to then was read."""
+    async def has_read_up_to(self, at: datetime, topics: Sequence[str] = INPUTS) -> None:
+        """Say that these topics were read up to then."""
+        places = [(topic, 0) for topic in topics]
         async with self.database.transaction() as tx:
-            await self.journal.know_partitions(tx, [(INBOUND, 0)])
-            await self.journal.mark_read(tx, {(INBOUND, 0): at}, {(INBOUND, 0): 0})
+            await self.journal.know_partitions(tx, places)
+            await self.journal.mark_read(tx, dict.fromkeys(places, at), dict.fromkeys(places, 0))
 
     async def dispatch(self) -> None:
         """Take one round of turns, wait for its calls, store what came of them."""

@@ -25,7 +25,7 @@ from tests.outbound.builders import (
 )
 
 CLOSED = a_ledger(DAY)
-UNREAD = Heard(NOON - SECOND)
+UNREAD = Heard(NOON - SECOND, documents_up_to=NOON - SECOND)
 
 
 def asked(**fields: Any) -> Send:
@@ -120,6 +120,18 @@ def decided(send: Send, known: Facts) -> str:
         ),
         pytest.param(asked(), facts(line=None), "unknown_sender", id="no channel document"),
         pytest.param(asked(), facts(line=None, heard=UNREAD), "wait", id="no channel document yet"),
+        pytest.param(
+            asked(),
+            facts(line=None, heard=Heard(NOON, documents_up_to=NOON - SECOND)),
+            "wait",
+            id="a channel document may still come though inbound has been read",
+        ),
+        pytest.param(
+            asked(),
+            facts(ledger=CLOSED, heard=Heard(NOON, documents_up_to=NOON - SECOND)),
+            "window_closed",
+            id="closed waits for inbound alone",
+        ),
         pytest.param(
             asked(),
             facts(line=a_line(provider="twilio")),
@@ -227,7 +239,7 @@ def test_in_the_window_the_text_goes_and_not_its_fallback() -> None:
 
 
 def test_a_fallback_also_serves_where_nobody_knows_the_window() -> None:
-    known = facts(ledger=CLOSED, heard=Heard(NOON, NOON))
+    known = facts(ledger=CLOSED, heard=Heard(NOON, NOON, documents_up_to=NOON))
     assert decided(asked(fallback_template=a_template()), known) == "go"
 
 

@@ -92,6 +92,26 @@ async def test_a_refusal_waits_for_inbound_that_was_published_before_the_request
     assert await desk.deliveries() == [("accepted", None)]
 
 
+async def test_a_refusal_waits_for_no_other_input_than_those_that_open_windows(desk: Desk) -> None:
+    desk.clock.at += MINUTE
+    await desk.hear(a_request())
+    await desk.has_read_up_to(desk.clock.at, ["inbound-messages.v1", "provider-events.v1"])
+    await desk.dispatch()
+    assert await desk.deliveries() == [("refused", "window_closed")]
+
+
+async def test_a_refusal_for_want_of_a_document_waits_for_the_directory(desk: Desk) -> None:
+    desk.clock.at += MINUTE
+    await desk.hear(a_request(content=a_template("unheard_of")))
+    await desk.has_read_up_to(desk.clock.at, ["inbound-messages.v1", "provider-events.v1"])
+    await desk.dispatch()
+    assert await desk.deliveries() == []
+    await desk.has_read_up_to(desk.clock.at)
+    await desk.later(SECOND)
+    await desk.dispatch()
+    assert await desk.deliveries() == [("refused", "template_not_found")]
+
+
 async def test_a_window_nobody_knows_is_refused_after_a_bounded_wait(desk: Desk) -> None:
     desk.clock.at += MINUTE
     await desk.hear(a_request())

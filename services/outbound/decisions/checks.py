@@ -10,6 +10,8 @@ from services.outbound.decisions import templates, window
 from services.outbound.model import Heard, Ledger, Line, Rules, Send, TemplateFact
 from shared.contracts.content import Content, Interactive, Media, Order, Reply, Template, Text, Unsupported
 
+DOCUMENTS_ON = ("directory.v1", "provider-events.v1")
+"""Where documents, and providers' words on them, come from."""
 LONGEST_TEXT = 4096
 LONGEST_INTERACTIVE_BODY = 1024
 LONGEST_CORRELATION_ID = 512
@@ -168,7 +170,7 @@ def _fallback(
 
 def _once_heard(refusal: Refuse, send: Send, facts: Facts, now: datetime, rules: Rules) -> Refuse | Wait:
     """Say no for a missing document only once all documents published before the request were read."""
-    if window.is_heard(send.arrived_at, facts.heard):
+    if window.is_heard(send.arrived_at, facts.heard.documents_up_to):
         return refusal
     again = window.listen_again(send.arrived_at, facts.heard, now, rules)
     return refusal if again is None else Wait(again.until)

@@ -8,6 +8,8 @@ from services.outbound.model import Heard, Ledger, PairState, Rules
 from shared.contracts.content import Content, Reaction
 from shared.contracts.pairs import Window
 
+HEARD_ON = ("inbound-messages.v1", "provider-events.v1")
+"""Where customers' messages and calls come from: nothing else can open a window."""
 LENGTH = timedelta(hours=24)
 CLOSING = timedelta(hours=1)
 """An open window counts as ``closing`` in its last hour: time to answer, or to choose a template."""
@@ -101,7 +103,7 @@ def judge(ledger: Ledger, arrived_at: datetime, heard: Heard, now: datetime, rul
     end = closes_at(ledger, rules)
     if end is not None and now < end:
         return Open(end)
-    if not is_heard(arrived_at, heard):
+    if not is_heard(arrived_at, heard.read_up_to):
         if (again := listen_again(arrived_at, heard, now, rules)) is not None:
             return again
         return Unknowable("inbound messages have not been read up to the request in time")
@@ -110,9 +112,9 @@ def judge(ledger: Ledger, arrived_at: datetime, heard: Heard, now: datetime, rul
     return Closed(ledger.last_inbound_at)
 
 
-def is_heard(arrived_at: datetime, heard: Heard) -> bool:
+def is_heard(arrived_at: datetime, read_up_to: datetime | None) -> bool:
     """Say whether everything published before the request has been read."""
-    return heard.read_up_to is not None and heard.read_up_to >= arrived_at
+    return read_up_to is not None and read_up_to >= arrived_at
 
 
 def listen_again(arrived_at: datetime, heard: Heard, now: datetime, rules: Rules) -> Listen | None:

@@ -1,13 +1,13 @@
 """Takes due turns and starts their calls: committed as ``sending`` first, called after."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.outbound.decisions import pacing
-from services.outbound.decisions.checks import Facts
+from services.outbound.decisions import checks, pacing, window
 from services.outbound.decisions.fold import Fold
 from services.outbound.decisions.turns import Look, Turn, take
 from services.outbound.dispatch.calls import Calls
@@ -82,10 +82,14 @@ class Claims:
             limits = {key: self._limit(sender, grants[key]) for key, sender in senders.items()}
             if not any(limits.values()):
                 return [], False
-            # Asked before the ledgers are read: whatever had been read by then is in them.
-            read_up_to = await running.read_up_to()
+            # Asked before ledgers and documents are read: whatever had been read by then is in them.
+            heard = Heard(
+                await running.read_up_to(window.HEARD_ON),
+                listening_since=self._listening_since,
+                documents_up_to=await running.read_up_to(checks.DOCUMENTS_ON),
+            )
             pairs = await self._store.pairs.claim(tx, limits, now)
-            turns = await self._turns(tx, pairs, senders, read_up_to)
+            turns = await self._turns(tx, pairs, senders, heard)
             messages = await self._take(running, tx, turns, now)
             await self._store.senders.save(tx, _spend(senders, grants, messages))
         running.wake()
@@ -101,7 +105,7 @@ class Claims:
         tx: AsyncConnection,
         pairs: Mapping[Pair, PairState],
         senders: Mapping[SenderKey, Sender],
-        read_up_to: datetime | None,
+        heard: Heard,
     ) -> list[Turn]:
         """Read the facts of claimed pairs, in new statements, after their locks."""
         if not pairs:
@@ -109,13 +113,12 @@ class Claims:
         heads = await self._store.sends.heads(tx, pairs)
         lines = await self._store.documents.lines(tx, senders)
         templates = await self._store.documents.templates(tx, _templates_of(heads.values()))
-        complete_since = await self._store.hearing.complete_since(tx)
-        heard = Heard(read_up_to, complete_since, self._listening_since)
+        heard = replace(heard, complete_since=await self._store.hearing.complete_since(tx))
         return [
             Turn(
                 state,
                 heads.get(pair),
-                Facts(
+                checks.Facts(
                     ledger=state.ledger,
                     heard=heard,
                     line=lines.get(SenderKey.of(pair)),
