@@ -9,8 +9,6 @@ from enum import StrEnum
 
 from services.routing.model import Agent, Key
 
-SHORTLIST = 20
-"""Most candidates a decision names with their verdicts (docs/rules.md, 3)."""
 RUNNERS_UP = 2
 """Candidates named after the chosen one: enough to see that the order was kept."""
 
