@@ -10,8 +10,8 @@ import structlog
 
 _KEEP_START, _KEEP_END = 3, 2
 _SHORTEST = _KEEP_START + _KEEP_END + 2
-_NUMBER = re.compile(r"(?<![\w-])\+?\d{7,15}(?![\w-])")
-"""A phone number: not a part of an identifier."""
+_NUMBER = re.compile(r"(?<![\w-])(?:\+\d{7,15}|\d{9,15})(?![\w-])")
+"""A phone number: not a part of an identifier, nor a count of bytes."""
 
 
 def mask(address: str) -> str:
