@@ -143,10 +143,6 @@ class Sends:
         )
 
 
-def _json(request: MessageSend) -> str:
-    return request.model_dump_json(by_alias=True)
-
-
 def _send(row: Sequence[Any]) -> Send:
     tenant, pair_key, request, cause, correlation, causation, arrived_at, state, *rest = row
     return Send(
