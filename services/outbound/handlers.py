@@ -33,7 +33,6 @@ class OutboundHandlers:
     async def handle(self, tx: AsyncConnection, batch: Sequence[Received], now: datetime) -> Outcome:
         """Store requests, raise windows, move messages by their receipts, keep documents."""
         events = [received.event for received in batch]
-        await self._store.take_documents(tx, events)
         await self._store.hearing.begin(tx, _firsts(batch))
         needs = needs_of(events)
         known = await self._store.gather(tx, needs.pairs, needs.refs, needs.messages)
@@ -44,7 +43,9 @@ class OutboundHandlers:
         fold.tell_windows()
         await self._store.sends.add(tx, fold.added)
         await self._store.senders.add(tx, {SenderKey.of(send.pair) for send in fold.added})
-        return await self._save(tx, scene, keep_unplaced=True)
+        outcome = await self._save(tx, scene, keep_unplaced=True)
+        await self._store.take_documents(tx, events)
+        return outcome
 
     async def fire(self, tx: AsyncConnection, dues: Sequence[Due], now: datetime) -> Outcome:
         """Give up on messages that no receipt settled, and try once more to place early receipts."""

@@ -30,8 +30,9 @@ class Gathered:
 
 
 class Store:
-    """Outbound's tables. A pair's lock covers its sends; pairs are locked sorted, then senders.
+    """Outbound's tables. A pair's lock covers its sends.
 
+    Pairs are locked first, sorted, then senders, templates last.
     Only the claim takes senders first, and it never waits for a pair.
     """
 
