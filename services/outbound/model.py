@@ -157,13 +157,23 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelFact:
+    """A channel document: its line, and whether it is retired."""
+
+    id: str
+    line: Line
+    retired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TemplateFact:
-    """A template document, with the provider's newer word on its state where there is one."""
+    """A template document; ``provider_state`` is what its provider said since its last revision."""
 
     name: str
     language: str
     state: str
     parameters: int
+    provider_state: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import pytest
 
 from services.outbound.decisions import checks
 from services.outbound.decisions.checks import Facts, Go, Hold, Refuse, Wait
-from services.outbound.model import Heard, Send
+from services.outbound.decisions.lines import line_of
+from services.outbound.model import ChannelFact, Heard, Send
 from shared.contracts.content import Interactive, Media, MediaFile, Order, Reaction, Reply, Text, Unsupported
 from tests.outbound.builders import (
     DAY,
@@ -207,6 +208,22 @@ def test_the_first_failing_check_decides(first: int) -> None:
 def test_the_template_is_checked_before_the_senders_standing() -> None:
     known = facts(halted="access_refused", templates={})
     assert decided(asked(content=a_template()), known) == "template_not_found"
+
+
+def test_the_providers_word_on_a_template_counts_for_more_than_its_document() -> None:
+    send = asked(content=a_template())
+    paused = a_template_fact(provider_state="PAUSED")
+    resumed = a_template_fact(state="paused", provider_state="APPROVED")
+    assert decided(send, facts(templates={"come_back": [paused]})) == "template_not_sendable"
+    assert decided(send, facts(templates={"come_back": [resumed]})) == "go"
+
+
+def test_an_address_goes_by_the_document_that_is_not_retired() -> None:
+    old = ChannelFact("a", a_line(provider_account="old"), retired=True)
+    new, other = (ChannelFact(name, a_line(provider_account=name)) for name in ("b", "c"))
+    assert line_of([]) is None
+    assert line_of([old]) == old.line, "what was asked for is still sent"
+    assert line_of([other, old, new]) == new.line
 
 
 def test_a_missing_document_is_final_after_the_bounded_wait() -> None:

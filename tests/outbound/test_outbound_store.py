@@ -7,8 +7,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from ops.fake_provider import Accept, Maybe, Script
+from services.outbound.decisions.templates import state_of
+from services.outbound.decisions.window import complete_since
 from services.outbound.model import SenderKey, SendState
 from services.outbound.store import EarlyReceipt
 from shared.contracts.event import Cause
@@ -33,6 +36,7 @@ from tests.outbound.builders import (
 from tests.outbound.harness import Desk, Dispatcher, a_desk
 
 pytestmark = pytest.mark.servers
+WAITING = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 
 
 @pytest.fixture
@@ -187,22 +191,22 @@ async def test_an_older_revision_of_a_document_changes_nothing(desk: Desk) -> No
     await desk.hear(a_channel_document(revision=3, provider_account="new"))
     await desk.hear(a_channel_document(revision=2, provider_account="old"))
     async with desk.database.transaction() as tx:
-        lines = await desk.store.documents.lines(tx, [SENDER])
-    assert lines[SENDER].provider_account == "new"
+        (channel,) = (await desk.store.documents.channels(tx, [SENDER]))[SENDER]
+    assert channel.line.provider_account == "new"
 
 
 async def test_the_newest_of_several_revisions_in_a_batch_counts(desk: Desk) -> None:
     await desk.hear(*(a_channel_document(revision=n, provider_account=f"account{n}") for n in (3, 5, 4)))
     async with desk.database.transaction() as tx:
-        lines = await desk.store.documents.lines(tx, [SENDER])
-    assert lines[SENDER].provider_account == "account5"
+        (channel,) = (await desk.store.documents.channels(tx, [SENDER]))[SENDER]
+    assert channel.line.provider_account == "account5"
 
 
 async def test_a_providers_word_on_a_template_holds_until_its_document_is_revised(desk: Desk) -> None:
     async def state() -> str:
         async with desk.database.transaction() as tx:
             found = await desk.store.documents.templates(tx, [(TENANT, "come_back")])
-        return found[(TENANT, "come_back")][0].state
+        return state_of(found[(TENANT, "come_back")][0])
 
     assert await state() == "approved"
     await desk.hear(TemplateChanged(name="come_back", language="en", state="PAUSED"))
@@ -217,6 +221,21 @@ async def test_a_retired_template_is_not_found(desk: Desk) -> None:
     await desk.hear(a_template_document(revision=2, retired=True))
     async with desk.database.transaction() as tx:
         assert await desk.store.documents.templates(tx, [(TENANT, "come_back")]) == {}
+
+
+async def test_templates_are_locked_after_pairs_so_that_no_two_transactions_wait_for_each_other(
+    desk: Desk,
+) -> None:
+    paused = TemplateChanged(name="come_back", language="en", state="PAUSED")
+    async with desk.database.transaction() as tx:
+        await desk.store.pairs.lock(tx, [a_pair()])
+        batch = asyncio.create_task(desk.hear(paused, a_word()))
+        async with asyncio.timeout(10):
+            while not await desk.rows(WAITING):
+                assert not batch.done()
+        await tx.execute(text("set local lock_timeout = '200ms'"))
+        await desk.store.documents.mark_templates(tx, [(TENANT, paused)])
+    await batch
 
 
 async def test_early_receipts_are_given_out_once_in_the_order_of_the_provider(desk: Desk) -> None:
@@ -246,7 +265,7 @@ async def test_since_when_nothing_is_missing(
     async with desk.database.transaction() as tx:
         for partition, offset, at in firsts:
             await desk.store.hearing.begin(tx, {partition: (offset, at)})  # type: ignore[dict-item]
-        assert await desk.store.hearing.complete_since(tx) == expected
+        assert complete_since(await desk.store.hearing.beginnings(tx)) == expected
 
 
 async def test_the_queue_is_the_longest_due_first(desk: Desk) -> None:

@@ -20,8 +20,9 @@ def objection(template: Template, known: Sequence[TemplateFact]) -> tuple[str, s
         languages = ", ".join(sorted({one.language for one in known}))
         return "template_language_missing", f"{template.name!r} exists in {languages} only"
     fact = in_language[0]
-    if fact.state.lower() != SENDABLE:
-        return "template_not_sendable", f"{template.name!r} is {fact.state}"
+    state = state_of(fact)
+    if state.lower() != SENDABLE:
+        return "template_not_sendable", f"{template.name!r} is {state}"
     given = parameters_given(template)
     if given != fact.parameters:
         return (
@@ -29,6 +30,11 @@ def objection(template: Template, known: Sequence[TemplateFact]) -> tuple[str, s
             f"{template.name!r} takes {fact.parameters} parameters, got {given}",
         )
     return None
+
+
+def state_of(fact: TemplateFact) -> str:
+    """Return the state that counts: the provider's word is newer than the document's."""
+    return fact.state if fact.provider_state is None else fact.provider_state
 
 
 def parameters_given(template: Template) -> int:

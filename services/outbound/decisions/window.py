@@ -1,5 +1,6 @@
 """The contact window: free-form may go only within 24 hours of the customer's last word."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -110,6 +111,16 @@ def judge(ledger: Ledger, arrived_at: datetime, heard: Heard, now: datetime, rul
     if heard.complete_since is not None and heard.complete_since > now - LENGTH:
         return Unknowable(f"inbound messages from before {heard.complete_since.isoformat()} were never read")
     return Closed(ledger.last_inbound_at)
+
+
+def complete_since(beginnings: Iterable[tuple[int, datetime]]) -> datetime | None:
+    """Return the time since which no inbound message is missing; None: none ever was.
+
+    ``beginnings`` are the first offset read of each partition, and when that message was received.
+    A partition read from its first offset misses nothing. One that began later had been cut off by
+    retention: what was received before its first record is unknown.
+    """
+    return max((received_at for offset, received_at in beginnings if offset > 0), default=None)
 
 
 def is_heard(arrived_at: datetime, read_up_to: datetime | None) -> bool:

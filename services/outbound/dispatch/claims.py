@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.outbound.decisions import checks, pacing, window
+from services.outbound.decisions import checks, lines, pacing, window
 from services.outbound.decisions.fold import Fold
 from services.outbound.decisions.turns import Look, Turn, take
 from services.outbound.dispatch.calls import Calls
@@ -111,9 +111,10 @@ class Claims:
         if not pairs:
             return []
         heads = await self._store.sends.heads(tx, pairs)
-        lines = await self._store.documents.lines(tx, senders)
+        channels = await self._store.documents.channels(tx, senders)
         templates = await self._store.documents.templates(tx, _templates_of(heads.values()))
-        heard = replace(heard, complete_since=await self._store.hearing.complete_since(tx))
+        beginnings = await self._store.hearing.beginnings(tx)
+        heard = replace(heard, complete_since=window.complete_since(beginnings))
         return [
             Turn(
                 state,
@@ -121,7 +122,7 @@ class Claims:
                 checks.Facts(
                     ledger=state.ledger,
                     heard=heard,
-                    line=lines.get(SenderKey.of(pair)),
+                    line=lines.line_of(channels.get(SenderKey.of(pair), ())),
                     templates=_of_tenant(templates, pair.tenant_id),
                     halted=senders[SenderKey.of(pair)].halted_reason,
                 ),

@@ -6,7 +6,7 @@ from typing import TypeVar
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.outbound.model import Line, SenderKey, TemplateFact
+from services.outbound.model import ChannelFact, Line, SenderKey, TemplateFact
 from shared.contracts.directory import ChannelDocument, DirectoryDocument, TemplateDocument
 from shared.contracts.pair import canonical_address
 from shared.contracts.provider_events import TemplateChanged
@@ -43,17 +43,15 @@ _MARK_TEMPLATES = text(
     " cast(:states as text[])) as u(tenant_id, name, language, state) "
     "where t.tenant_id = u.tenant_id and t.name = u.name and t.language = u.language"
 )
-# A retired document's address still sends what was asked for, unless a newer document took it over.
-_LINES = text(
-    "select distinct on (d.tenant_id, d.channel, d.business_address) d.tenant_id, d.channel,"
-    " d.business_address, d.provider, d.base_url, d.provider_account, d.secret_ref "
+_CHANNELS = text(
+    "select d.tenant_id, d.channel, d.business_address, d.provider, d.base_url, d.provider_account,"
+    " d.secret_ref, d.id, d.retired "
     "from channel_documents d join unnest(cast(:tenants as text[]), cast(:channels as text[]),"
     " cast(:businesses as text[])) as u(tenant_id, channel, business_address) "
-    "on d.tenant_id = u.tenant_id and d.channel = u.channel and d.business_address = u.business_address "
-    "order by d.tenant_id, d.channel, d.business_address, d.retired, d.id"
+    "on d.tenant_id = u.tenant_id and d.channel = u.channel and d.business_address = u.business_address"
 )
 _TEMPLATES = text(
-    "select t.tenant_id, t.name, t.language, coalesce(t.provider_state, t.state), t.parameters "
+    "select t.tenant_id, t.name, t.language, t.state, t.parameters, t.provider_state "
     "from template_documents t join unnest(cast(:tenants as text[]), cast(:names as text[]))"
     " as u(tenant_id, name) on t.tenant_id = u.tenant_id and t.name = u.name "
     "where not t.retired order by t.tenant_id, t.name, t.language, t.id"
@@ -125,21 +123,24 @@ class Documents:
             },
         )
 
-    async def lines(self, tx: AsyncConnection, senders: Iterable[SenderKey]) -> dict[SenderKey, Line]:
-        """Read which provider carries each business address."""
+    async def channels(
+        self, tx: AsyncConnection, senders: Iterable[SenderKey]
+    ) -> dict[SenderKey, list[ChannelFact]]:
+        """Read every document that names one of these business addresses, retired ones too."""
         wanted = sorted(set(senders))
         rows = await tx.execute(
-            _LINES,
+            _CHANNELS,
             {
                 "tenants": [key.tenant_id for key in wanted],
                 "channels": [key.channel for key in wanted],
                 "businesses": [key.business_address for key in wanted],
             },
         )
-        found = {}
-        for tenant, channel, business, *rest in rows:
+        found: dict[SenderKey, list[ChannelFact]] = {}
+        for tenant, channel, business, provider, url, account, secret, id_, retired in rows:
             key = SenderKey(tenant, channel, business)
-            found[key] = Line(key, *rest)
+            line = Line(key, provider, url, account, secret)
+            found.setdefault(key, []).append(ChannelFact(id_, line, retired))
         return found
 
     async def templates(
@@ -153,8 +154,8 @@ class Documents:
         rows = await tx.execute(
             _TEMPLATES, {"tenants": [t for t, _ in wanted], "names": [n for _, n in wanted]}
         )
-        for tenant, name, language, state, parameters in rows:
-            found.setdefault((tenant, name), []).append(TemplateFact(name, language, state, parameters))
+        for tenant, name, *rest in rows:
+            found.setdefault((tenant, name), []).append(TemplateFact(name, *rest))
         return found
 
 

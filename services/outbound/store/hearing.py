@@ -11,7 +11,7 @@ _BEGIN = text(
     "select * from unnest(cast(:partitions as int[]), cast(:offsets as bigint[]),"
     " cast(:times as timestamptz[])) on conflict do nothing"
 )
-_COMPLETE_SINCE = text("select max(received_at) from inbound_beginnings where first_offset > 0")
+_BEGINNINGS = text("select first_offset, received_at from inbound_beginnings")
 
 
 class Hearing:
@@ -31,11 +31,6 @@ class Hearing:
             },
         )
 
-    async def complete_since(self, tx: AsyncConnection) -> datetime | None:
-        """Return the time since which no inbound message is missing; None: none ever was.
-
-        A partition read from its first offset misses nothing. One that began later had been cut off by
-        retention: what was received before its first record is unknown.
-        """
-        since: datetime | None = (await tx.execute(_COMPLETE_SINCE)).scalar_one()
-        return since
+    async def beginnings(self, tx: AsyncConnection) -> list[tuple[int, datetime]]:
+        """Read where the reading of each partition began: offset, and when that message was received."""
+        return [(offset, received_at) for offset, received_at in await tx.execute(_BEGINNINGS)]
