@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from ops.fake_provider import Accept, Cut, Fail, FakeProvider, Maybe, Script, ServerFault, serving
 from ops.fake_provider.events import KafkaReceipts
+from services.outbound.decisions.pacing import BURST_SECONDS
 from shared.contracts.event import Event, Model
 from shared.platform.clock import SystemClock
 from tests.conftest import Installation, Migrated, Processes
@@ -35,7 +36,6 @@ SETTINGS = {
     "OUTBOUND_IN_DOUBT_HOLD_SECONDS": "1",
     "OUTBOUND_IN_DOUBT_SETTLE_SECONDS": "3",
 }
-TOLERANCE = timedelta(milliseconds=5)
 
 
 def customer(n: int) -> str:
@@ -171,11 +171,10 @@ async def test_the_rate_holds_on_two_replicas(
         await publish(settings, [an_event(a_channel_document(base_url=url))])
         for _ in range(2):
             processes.start("outbound", OUTBOUND_RATE_PER_SECOND=str(rate), **SETTINGS).until_ready()
+        published = SystemClock().now()
         await publish(settings, a_crowd(120, 1))
         await until_events(settings, "deliveries.v1", lambda events: len(last_statuses(events)) == 120)
-    times = sorted(call.at for call in provider.log.calls)
-    granted_in_a_second = max(
-        sum(start <= at < start + timedelta(seconds=1) - TOLERANCE for at in times) for start in times
-    )
-    # Grants are exact; the wire may bunch those of two rounds, five hundredths of a second apart.
-    assert granted_in_a_second <= rate * 1.1
+    # The wire may bunch what was granted apart, and a busy machine holds its own provider up: what cannot
+    # be faked is that the last of 120 was not granted before its slot. Two paces would take half as long.
+    last = max(call.at for call in provider.log.calls)
+    assert last - published >= timedelta(seconds=(120 - rate * BURST_SECONDS - 1) / rate)
