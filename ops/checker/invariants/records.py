@@ -7,6 +7,7 @@ from ops.checker.history import Books, Place, Record
 from ops.checker.story import Story
 from ops.checker.verdict import Verdict
 from shared.contracts import catalogue
+from shared.contracts.agent_signals import AgentHeartbeat
 from shared.contracts.agents import AgentChanged
 from shared.contracts.chat_commands import ChatCommand, ChatReachOut
 from shared.contracts.dead_letters import DeadLetter
@@ -57,7 +58,12 @@ def _unsettled(service: str, books: Books, topic: str, found: tuple[Record, ...]
 
 
 def _is_handled(service: str, books: Books, record: Record, event: Event[Any]) -> bool:
-    """Owners hear every repeat of their own words on compacted topics, and keep how far they heard them."""
+    """Owners hear every repeat of their own words on compacted topics, and keep how far they heard them.
+
+    A heartbeat leaves nothing but a lease that ends: that it was read, which positions tell, is all there is.
+    """
+    if isinstance(event.data, AgentHeartbeat):
+        return True
     if event.type not in catalogue.echoes_of(service):
         return record.digest in books.seen
     match event.data:
