@@ -20,7 +20,7 @@ from shared.platform.faults import is_transient
 from shared.platform.settings import PlatformSettings
 from tests.conftest import create_database, drop_database, unique
 from tests.pipeline.builders import first_occurrences, gap_free
-from tests.pipeline.counting import COMPACTED, COUNTS, DEAD_LETTERS, HEARS, NAME, create_schema
+from tests.pipeline.counting import COMPACTED, COUNTS, DEAD_LETTERS, GATE, HEARS, NAME, create_schema
 from tests.pipeline.waiting import PATIENCE_SECONDS, until_holds
 from tests.processes import ServiceProcess
 from tests.topics import events_on, publish_raw
@@ -219,3 +219,24 @@ async def create_topics(kafka: str, prefix: str, settings: Mapping[str, Mapping[
         await topics._until_led(admin, [topic.name for topic in wanted])
     finally:
         await admin.close()
+
+
+async def hold_outbox(counting: Counting) -> None:
+    """Let whoever deletes from the outbox wait at the gate first."""
+    wait = f"begin perform pg_advisory_xact_lock_shared({GATE}); return null; end"
+    async with counting.database.transaction() as tx:
+        await tx.execute(
+            text(f"create function wait_at_gate() returns trigger language plpgsql as $$ {wait} $$")
+        )
+        await tx.execute(
+            text(
+                "create trigger gate before delete on outbox"
+                " for each statement execute function wait_at_gate()"
+            )
+        )
+
+
+async def waiting_at_the_gate(counting: Counting) -> int:
+    return await counting.number(
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'advisory'"
+    )

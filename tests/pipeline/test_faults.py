@@ -7,16 +7,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from sqlalchemy import text
 
 from ops.stack import LocalStack
 from shared.contracts import cloudevents
 from shared.contracts.event import Model
 from tests.desk_events import a_message, an_event
 from tests.pipeline.builders import ANN, INBOUND, first_occurrences, gate_of, messages, pair_of
-from tests.pipeline.counting import GATE, WAIT
+from tests.pipeline.counting import WAIT
 from tests.pipeline.flow import Flow
-from tests.pipeline.installed import Counting, installed
+from tests.pipeline.installed import Counting, hold_outbox, installed, waiting_at_the_gate
 from tests.pipeline.waiting import until, until_holds
 
 pytestmark = pytest.mark.servers
@@ -53,12 +52,6 @@ def frozen(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-async def somebody_waits_at_the_gate(counting: Counting) -> int:
-    return await counting.number(
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'advisory'"
-    )
-
-
 async def test_killed_after_the_commit_and_before_publishing(stack: LocalStack, counting: Counting) -> None:
     """The broker is frozen while the handler works: what it commits cannot leave before the kill."""
     process = await counting.start().ready()
@@ -68,9 +61,9 @@ async def test_killed_after_the_commit_and_before_publishing(stack: LocalStack, 
     with ExitStack() as freezing:
         async with gate_of(counting.database):
             await send(counting, *sent)
-            await until(lambda: somebody_waits_at_the_gate(counting), at_least=1)
+            await until(lambda: waiting_at_the_gate(counting), at_least=1)
             freezing.enter_context(frozen(broker.pid))
-        await counting.until_counted(21)
+        await until_holds(lambda: process.measured("outbox_rows"), lambda rows: rows == 21)
         assert await counting.outbox() == 21
         process.kill()
     assert first_occurrences(await counting.published()) == {}
@@ -80,27 +73,13 @@ async def test_killed_after_the_commit_and_before_publishing(stack: LocalStack, 
 
 async def test_killed_after_publishing_and_before_the_outbox_forgets(counting: Counting) -> None:
     """What was published is published again: repeats of the same ids, and nothing out of order."""
-    async with counting.database.transaction() as tx:
-        await tx.execute(
-            text(
-                "create function wait_at_gate() returns trigger language plpgsql as"
-                f" $$ begin perform pg_advisory_xact_lock_shared({GATE}); return null; end $$"
-            )
-        )
-        await tx.execute(
-            text(
-                "create trigger gate before delete on outbox"
-                " for each statement execute function wait_at_gate()"
-            )
-        )
+    await hold_outbox(counting)
     process = await counting.start().ready()
     async with gate_of(counting.database):
         await send(counting, *messages(20))
         await until_holds(counting.published, lambda said: len(said) == 20)
-        await until(lambda: somebody_waits_at_the_gate(counting), at_least=1)
+        await until(lambda: waiting_at_the_gate(counting), at_least=1)
         process.kill()
-    async with counting.database.transaction() as tx:
-        await tx.execute(text("drop trigger gate on outbox"))
     await counting.start().ready()
     await counting.prove({pair_of(ANN): [f"m{n}" for n in range(1, 21)]})
     assert len(await counting.published()) == 40
@@ -153,7 +132,7 @@ async def test_broker_freezes_longer_than_it_takes_to_give_up(stack: LocalStack,
     with ExitStack() as freezing:
         async with gate_of(counting.database):
             await send(counting, *messages(20), a_message(WAIT, message_id="last"))
-            await until(lambda: somebody_waits_at_the_gate(counting), at_least=1)
+            await until(lambda: waiting_at_the_gate(counting), at_least=1)
             freezing.enter_context(frozen(broker.pid))
         await until_holds(lambda: process.measured("publish_failures_total"), bool)
     await counting.prove({pair_of(ANN): [*(f"m{n}" for n in range(1, 21)), "last"]})
@@ -165,7 +144,7 @@ async def test_frozen_process_wakes_to_find_its_work_done(counting: Counting) ->
     with ExitStack() as freezing:
         async with gate_of(counting.database):
             await send(counting, *messages(20), a_message(WAIT, message_id="last"))
-            await until(lambda: somebody_waits_at_the_gate(counting), at_least=1)
+            await until(lambda: waiting_at_the_gate(counting), at_least=1)
             freezing.enter_context(frozen(zombie.pid))
         await counting.start().ready()
         await counting.until_counted(21)

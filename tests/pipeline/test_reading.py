@@ -1,7 +1,8 @@
 """How far was read: positions are the truth about offsets, `read_up_to` about time."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 
 import pytest
@@ -14,9 +15,16 @@ from shared.contracts.event import Model
 from shared.platform import metrics
 from shared.platform.clock import SystemClock
 from tests.desk_events import a_message, agent_changed, an_event
-from tests.pipeline.builders import ANN, INBOUND, messages, pair_of
+from tests.pipeline.builders import ANN, INBOUND, gate_of, messages, pair_of
+from tests.pipeline.counting import WAIT
 from tests.pipeline.here import reading, running
-from tests.pipeline.installed import PARTITIONS, Counting, installed
+from tests.pipeline.installed import (
+    PARTITIONS,
+    Counting,
+    hold_outbox,
+    installed,
+    waiting_at_the_gate,
+)
 from tests.pipeline.waiting import until, until_holds
 from tests.topics import publish
 
@@ -147,17 +155,28 @@ async def test_message_behind_an_open_transaction_holds_time_back(counting: Coun
 
 
 async def test_conversation_is_untouched_until_the_compacted_inputs_are_read(counting: Counting) -> None:
-    agents = [agent_changed(f"agent-{n}") for n in range(400)]
+    """One fact is held back by a transaction that is still open: nothing is decided without it."""
+    agents = [agent_changed(f"agent-{n}") for n in range(20)]
+    topic = counting.settings.topic_prefix + "agents.v1"
     await publish(counting.settings, map(an_event, agents))
     await counting.send(INBOUND, values(*messages(40)))
-    async with holding_positions(counting) as held, reading(counting, batch_records=25) as parts:
-        await held.somebody_waits()
-        await held.released()
-        assert parts._reader is not None
-        await counting.until_counted(40)
-        assert parts._reader.caught_up
+    async with transactional(counting) as producer:
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, *values(agent_changed("the last")), key=b"last", partition=0)
+        async with holding_positions(counting) as held, reading(counting, batch_records=25) as parts:
+            await held.somebody_waits()
+            await held.released()
+            await until_holds(
+                lambda: read_up_to(counting, "agents.v1", 1),
+                lambda at: at > CLOCK.now() - timedelta(seconds=1),
+            )
+            assert not (await parts._ready())["facts"]
+            assert await counting.count() == 0
+            await producer.commit_transaction()
+            await counting.until_counted(40)
+            assert (await parts._ready())["facts"]
     ((least,),) = await counting.rows("select min(agents_known) from effects")
-    assert least == len(agents)
+    assert least == len(agents) + 1
 
 
 async def test_records_before_the_position_are_not_read_again(counting: Counting) -> None:
@@ -218,13 +237,38 @@ async def test_batch_that_was_given_up_is_never_stepped_over(counting: Counting)
         assert position == 0
 
 
-async def test_offsets_are_committed_when_the_service_stops(counting: Counting) -> None:
-    async with running(counting):
-        await counting.send(INBOUND, values(*messages(30)))
-        await counting.until_counted(30)
-    assert await counting.uncommitted() == {}
+async def test_service_that_stops_finishes_its_batch(counting: Counting) -> None:
+    """The handler is held while the stop begins."""
+    gate = AsyncExitStack()
+    async with running(counting) as parts:
+        await gate.enter_async_context(gate_of(counting.database))
+        await counting.send(INBOUND, values(*messages(30), a_message(WAIT, message_id="last")), partition=0)
+        await until(lambda: waiting_at_the_gate(counting), at_least=1)
+        released = asyncio.create_task(let_go(gate, parts._running.stopping))
+    await released
     assert await counting.outbox() == 0
-    await counting.prove({pair_of(ANN): [f"m{n}" for n in range(1, 31)]}, ordered=False)
+    assert await counting.uncommitted() == {}
+    await counting.prove({pair_of(ANN): [*(f"m{n}" for n in range(1, 31)), "last"]})
+
+
+async def test_service_that_stops_empties_its_outbox(counting: Counting) -> None:
+    """The outbox is held full until the lanes were told to stop."""
+    gate = AsyncExitStack()
+    await hold_outbox(counting)
+    async with running(counting) as parts:
+        await gate.enter_async_context(gate_of(counting.database))
+        await counting.send(INBOUND, values(*messages(30)), partition=0)
+        await until(lambda: waiting_at_the_gate(counting), at_least=1)
+        await counting.until_counted(30)
+        released = asyncio.create_task(let_go(gate, parts._lanes_stop))
+    await released
+    assert await counting.outbox() == 0
+    await counting.prove({pair_of(ANN): [f"m{n}" for n in range(1, 31)]})
+
+
+async def let_go(gate: AsyncExitStack, when: asyncio.Event) -> None:
+    await when.wait()
+    await gate.aclose()
 
 
 async def set_committed(counting: Counting, offset: int) -> None:

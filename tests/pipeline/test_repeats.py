@@ -40,6 +40,14 @@ async def test_records_read_again_have_no_second_effect(desk: CountingDesk) -> N
     assert await desk.counted() == {pair_of(ANN): ["m1", "m2"]}
 
 
+async def test_position_moves_with_the_effects_and_never_back(desk: CountingDesk) -> None:
+    records = await desk.read(M1, M2)
+    position = "select next_offset from positions where topic = 'inbound-messages.v1' and partition = 0"
+    assert await desk.rows(position) == [(records[1].offset + 1,)]
+    await desk.read(records[0])
+    assert await desk.rows(position) == [(records[1].offset + 1,)]
+
+
 async def test_same_provider_id_from_another_publisher_is_the_same_message(desk: CountingDesk) -> None:
     await desk.read(an_event(M1, event_id="gateway-1"), an_event(M1, event_id="other-7"))
     assert await desk.counted() == {pair_of(ANN): ["m1"]}
