@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 
-import asyncpg
 import redis.exceptions
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -71,8 +70,6 @@ def _heals(error: BaseException) -> bool:
         | PoolTimeoutError
         | OSError
         | asyncio.TimeoutError
-        # What asyncpg says of a connection that the server ended while we were frozen or busy.
-        | asyncpg.InternalClientError
         | redis.exceptions.ConnectionError
         | redis.exceptions.TimeoutError,
     )
