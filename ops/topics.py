@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import difflib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
@@ -99,6 +100,11 @@ def tail(
     until_end: Annotated[bool, typer.Option("--until-end", help="Stop at the newest record.")] = False,
 ) -> None:
     """Print the events of a topic as they come."""
+    known = [one.name for one in (*TOPICS, *DEAD_LETTER_TOPICS)]
+    if topic not in known:
+        near = difflib.get_close_matches(topic, known, n=1)
+        hint = f": did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+        raise typer.BadParameter(f"{topic} is not in the catalogue{hint}")
     console = Console(soft_wrap=True)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(
