@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from sqlalchemy import text
 
 from ops.stack import LocalStack
 from shared.contracts import cloudevents
@@ -154,3 +155,24 @@ async def test_frozen_process_wakes_to_find_its_work_done(counting: Counting) ->
     expected = [*(f"m{n}" for n in range(1, 21)), "last", *(f"later{n}" for n in range(1, 21))]
     await counting.prove({pair_of(ANN): expected})
     assert zombie.alive
+
+
+async def test_process_that_cannot_bring_a_batch_to_its_end_ends_and_loses_nothing(
+    counting: Counting,
+) -> None:
+    """Nowhere to put a broken record: going on would skip it, so the process ends and the next one tries."""
+    process = await counting.start().ready()
+    await change(counting, "alter table parked_records rename to elsewhere")
+    await counting.send(INBOUND, [b"no event"], partition=0)
+    await send(counting, a_message(message_id="behind it"))
+    await until_holds(lambda: asyncio.sleep(0, not process.alive), bool)
+    assert await process.stopped() != 0
+    await change(counting, "alter table elsewhere rename to parked_records")
+    await counting.start().ready()
+    await counting.prove({pair_of(ANN): ["behind it"]})
+    assert [letter.reason for letter in await counting.dead_letters()] == ["broken_json"]
+
+
+async def change(counting: Counting, statement: str) -> None:
+    async with counting.database.transaction() as tx:
+        await tx.execute(text(statement))
