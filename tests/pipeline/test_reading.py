@@ -237,6 +237,31 @@ async def test_batch_that_was_given_up_is_never_stepped_over(counting: Counting)
         assert position == 0
 
 
+async def test_partitions_go_to_a_newcomer_only_after_the_running_batch(counting: Counting) -> None:
+    """Handed over in the middle of it, its records would be read a second time."""
+    repeated = repeats()
+    async with reading(counting) as first, AsyncExitStack() as later:
+        async with gate_of(counting.database):
+            await counting.send(INBOUND, values(*messages(50), a_message(WAIT)), partition=0)
+            await until(lambda: waiting_at_the_gate(counting), at_least=1)
+            second = await later.enter_async_context(reading(counting))
+            assert first._reader is not None
+            assert second._reader is not None
+            consumer = first._reader._subscriber.consumer
+            await until_holds(lambda: now(consumer._subscription.reassignment_in_progress), bool)
+            for _ in range(50):
+                assert not second._reader.assigned, "a batch of these partitions still runs"
+                await asyncio.sleep(0.02)
+        await until_holds(lambda: now(second._reader is not None and second._reader.assigned), bool)
+        await counting.until_settled_reading()
+        assert await counting.count() == 51
+    assert repeats() == repeated
+
+
+async def now(value: bool) -> bool:
+    return value
+
+
 async def test_service_that_stops_finishes_its_batch(counting: Counting) -> None:
     """The handler is held while the stop begins."""
     gate = AsyncExitStack()
