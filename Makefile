@@ -61,7 +61,11 @@ format: install ## Put the code into its format
 	$(RUN) ruff check --fix --exit-zero
 
 .PHONY: test
-test: up ## Run every test, on real servers (ARGS="-k tickets", JOBS=1)
+test: up ## Run the core's tests, on real servers (ARGS="-k tickets", JOBS=1)
+	$(RUN) pytest -n $(JOBS) --dist loadfile -m "not long" $(ARGS)
+
+.PHONY: test-all
+test-all: up ## Run every test; what cannot run here is named at the end
 	$(RUN) pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 .local/uv/bin/uv:

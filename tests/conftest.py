@@ -53,6 +53,17 @@ def pytest_report_header() -> str:
     return f"servers: {', '.join(given) + ' from the environment' if given else 'the local stack'}"
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what did not run, whatever the options: a skipped test must not pass for a green one."""
+    skipped = terminalreporter.getreports("skipped")
+    if not skipped:
+        return
+    terminalreporter.section(f"NOT RUN: {len(skipped)}", red=True)
+    for report in skipped:
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        terminalreporter.line(f"{report.nodeid}: {why.removeprefix('Skipped: ')}", red=True)
+
+
 def unique(word: str) -> str:
     """Return a name no other test run uses."""
     return f"{word}{os.getpid()}x{next(_numbers)}x{time.time_ns() % 10**9}"
