@@ -68,6 +68,10 @@ test: up ## Run the core's tests, on real servers (ARGS="-k tickets", JOBS=1)
 test-all: up ## Run every test; what cannot run here is named at the end
 	$(RUN) pytest -n $(JOBS) --dist loadfile $(ARGS)
 
+.PHONY: bench
+bench: install ## Measure against baselines, on servers of its own (about 5 minutes; ARGS="--rounds 1")
+	@$(RUN) python -m bench $(ARGS)
+
 .local/uv/bin/uv:
 	@echo "uv is not on PATH: installing $(UV_VERSION) into .local/uv"
 	@mkdir -p .local

@@ -1,0 +1,68 @@
+"""What the measurements say: medians, spreads, and one line for each goal. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from bench.measured import Measured
+
+NOISY = 2.0
+"""A leg whose fastest round is so many times its slowest says nothing."""
+
+Round = Mapping[str, Measured]
+Verdict = Literal["pass", "short", "noisy"]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A ratio to be reached: measured in each round, judged by the median."""
+
+    name: str
+    least: float
+    legs: tuple[str, ...]
+    ratio: Callable[[Round], float]
+
+
+def composite_bound(one: Round) -> float:
+    """Messages a second if Kafka, the rows and the codec took turns and nothing else had to be done."""
+    return 1 / sum(1 / one[leg].rate for leg in ("kafka_loop", "rows", "codec"))
+
+
+GOALS = (
+    Goal(
+        "P1",
+        0.40,
+        ("routing", "kafka_loop", "rows", "codec"),
+        lambda one: one["routing"].rate / composite_bound(one),
+    ),
+    Goal("P2", 20, ("routing", "naive"), lambda one: one["routing"].rate / one["naive"].rate),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A goal and what came of it."""
+
+    goal: Goal
+    value: float
+    verdict: Verdict
+
+    def line(self) -> str:
+        """Say it in one line: ``P1 0.47 goal 0.40 pass``."""
+        digits = 2 if self.goal.least < 1 else 1
+        return f"{self.goal.name} {self.value:.{digits}f} goal {self.goal.least:.{digits}f} {self.verdict}"
+
+
+def judge(goal: Goal, rounds: Sequence[Round]) -> Result:
+    """Judge a goal by the median of its ratio over the rounds; noisy when one of its legs is."""
+    value = median(goal.ratio(one) for one in rounds)
+    if any(spread([one[leg] for one in rounds]) > NOISY for leg in goal.legs):
+        return Result(goal, value, "noisy")
+    return Result(goal, value, "pass" if value >= goal.least else "short")
+
+
+def spread(runs: Sequence[Measured]) -> float:
+    """Return how many times the slowest run's rate the fastest one's is."""
+    rates = [run.rate for run in runs]
+    return max(rates) / min(rates)
