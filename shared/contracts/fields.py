@@ -38,22 +38,28 @@ def _plain(value: Any) -> Any:
     """Let through what every JSON reader and PostgreSQL can hold: finite, 64 bits, not too deep."""
     level = [value]
     for _ in range(_DEEPEST):
-        level = [inner for outer in level for inner in _inside(outer)]
-        if not level:
+        inner: list[Any] = []
+        for outer in level:
+            if isinstance(outer, str):
+                continue
+            if isinstance(outer, dict):
+                inner += outer.values()
+            elif isinstance(outer, list | tuple):
+                inner += outer
+            elif isinstance(outer, int | float):
+                _require_plain_number(outer)
+        if not inner:
             return value
+        level = inner
     raise ValueError(f"must not nest deeper than {_DEEPEST} levels")
 
 
-def _inside(value: Any) -> Any:
-    if isinstance(value, dict):
-        return value.values()
-    if isinstance(value, list | tuple):
-        return value
-    if isinstance(value, float) and not isfinite(value):
-        raise ValueError("must hold finite numbers only")
-    if isinstance(value, int) and not -_WIDEST <= value < _WIDEST:
+def _require_plain_number(value: float) -> None:
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise ValueError("must hold finite numbers only")
+    elif not -_WIDEST <= value < _WIDEST:
         raise ValueError("must hold numbers of at most 64 bits")
-    return ()
 
 
 Id: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]

@@ -8,6 +8,7 @@ occurrence of an earlier one.
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Sequence
 
 import structlog
@@ -92,8 +93,8 @@ class Lanes:
         if published.acknowledged:
             async with self._transactions() as tx:
                 await _delete(tx, published.acknowledged)
-            for row in published.acknowledged:
-                metrics.EVENTS_PUBLISHED.labels(row.topic).inc()
+            for topic, count in Counter(row.topic for row in published.acknowledged).items():
+                metrics.EVENTS_PUBLISHED.labels(topic).inc(count)
         if published.failure is not None:
             metrics.PUBLISH_FAILURES.inc()
             self._log.warning("publish_failed", error=str(published.failure)[:300])

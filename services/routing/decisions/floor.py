@@ -161,7 +161,7 @@ class Floor:
 
     def forget_ticket(self, chat: Chat) -> Chat:
         """Let go of a ticket that ends, with the assignment that names it or by hand; the next is another."""
-        return self._keep(replace(chat, ticket_id=None))
+        return chat if chat.ticket_id is None else self._keep(replace(chat, ticket_id=None))
 
     def next_ticket(self, cause: Cause, chat: Chat, reason: str) -> Chat:
         """Give a diverted chat another ticket: the customer wrote after its ticket was closed."""
