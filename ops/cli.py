@@ -6,6 +6,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from ops.refusal import Refusal
+
 # Each command, and where it is: a Typer app with commands of its own, or one function. A module is imported
 # when its command is asked for, so that a quick one does not wait for what the others stand on.
 COMMANDS = {
@@ -51,5 +53,9 @@ def menu() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; the entry point of the package."""
-    menu()()
+    """Run the command line; the entry point of the package. A refusal is told without a traceback."""
+    try:
+        menu()()
+    except Refusal as refusal:
+        typer.echo(str(refusal), err=True)
+        raise SystemExit(1) from None

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn, assert_never
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from ops.stack import StackError, ensure_up
+from ops.stack import StackError, address_of
 from ops.tenant_file import BadFile, Mistake, TenantFile, read_tenant_file
 from services.desk.app import (
     Applied,
@@ -51,10 +51,7 @@ def apply(
     log.configure("CRITICAL", "directory")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
-        addresses = ensure_up()
-        settings = PlatformSettings(
-            kafka=addresses.kafka, database_url=addresses.database_url, redis_url=addresses.redis_url
-        )
+        settings = PlatformSettings(kafka=address_of("kafka"), database_url=address_of("postgres"))
         asyncio.run(_apply(file, wanted, settings, dry_run=dry_run))
     except (StackError, OSError) as error:
         _fail([str(error)])

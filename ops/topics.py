@@ -11,12 +11,23 @@ from typing import Annotated, Any
 import typer
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 from rich.console import Console
 
 from ops.contracts import broker_settings
-from ops.stack import ensure_up
+from ops.refusal import Refusal
+from ops.stack import address_of
+from ops.topic_checks import faults, look_closely
 from shared.contracts.topics import DEAD_LETTER_TOPICS, TOPICS, Topic
 
+PARTITIONS = Annotated[
+    int | None,
+    typer.Option(
+        envvar="CHATDESK_TOPIC_PARTITIONS",
+        min=1,
+        help="Partitions of every topic, where fewer or more are meant than the catalogue declares.",
+    ),
+]
 _PREFIX = Annotated[str, typer.Option(envvar="CHATDESK_TOPIC_PREFIX", help="Put before every topic's name.")]
 
 app = typer.Typer(help="Topics of the catalogue.", no_args_is_help=True)
@@ -31,9 +42,12 @@ def topics() -> None:
 def apply(
     prefix: _PREFIX = "",
     replication: Annotated[int, typer.Option(min=1, help="Copies of each partition.")] = 1,
+    partitions: PARTITIONS = None,
 ) -> None:
-    """Create what is missing; existing topics are left as they are."""
-    made = asyncio.run(create_topics(ensure_up().kafka, prefix, replication=replication))
+    """Create what is missing. Existing topics stay as they are; one that is unfit is refused first of all."""
+    made = asyncio.run(
+        create_topics(address_of("kafka"), prefix, replication=replication, partitions=partitions)
+    )
     total = len(TOPICS) + len(DEAD_LETTER_TOPICS)
     typer.echo(f"{len(made)} topics created, {total - len(made)} were there")
 
@@ -48,15 +62,19 @@ async def create_topics(
 ) -> list[str]:
     """Create the missing topics and wait until all of them have leaders. Returns the names created.
 
-    ``configs`` are settings of Kafka's for each new topic, beside those of the catalogue.
+    ``configs`` are settings of Kafka's for each new topic, beside those of the catalogue. Raises Refusal, and
+    creates nothing, when a topic is there that does not do.
     """
+    topics = (*TOPICS, *DEAD_LETTER_TOPICS)
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        there = set(await admin.list_topics())
-        missing = [topic for topic in (*TOPICS, *DEAD_LETTER_TOPICS) if prefix + topic.name not in there]
+        there = await look_closely(admin, [prefix + topic.name for topic in topics])
+        if unfit := faults(topics, there, prefix, partitions):
+            raise Refusal("\n".join(unfit))
+        missing = [topic for topic in topics if prefix + topic.name not in there]
         if missing:
-            await admin.create_topics(
+            answer = await admin.create_topics(
                 [
                     NewTopic(
                         prefix + topic.name,
@@ -67,10 +85,22 @@ async def create_topics(
                     for topic in missing
                 ]
             )
+            _refuse_failed(answer.topic_errors)
         await _until_led(admin, [prefix + topic.name for topic in missing])
     finally:
         await admin.close()
     return [prefix + topic.name for topic in missing]
+
+
+def _refuse_failed(answers: Sequence[tuple[str, int, str | None]]) -> None:
+    """Say why the broker made no topic. That somebody else made it just now is fine."""
+    failed = [
+        f"{name} was not created: {reason or for_code(code).__name__}"
+        for name, code, reason in answers
+        if code not in (0, TopicAlreadyExistsError.errno)
+    ]
+    if failed:
+        raise Refusal("\n".join(failed))
 
 
 def _settings(topic: Topic, replication: int) -> dict[str, str]:
@@ -108,7 +138,7 @@ def tail(
     console = Console(soft_wrap=True)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(
-            _tail(ensure_up().kafka, prefix + topic, console, beginning=beginning, until_end=until_end)
+            _tail(address_of("kafka"), prefix + topic, console, beginning=beginning, until_end=until_end)
         )
 
 

@@ -66,6 +66,7 @@ class Installation:
             "CHATDESK_DATABASE_URL": self.settings.database_url,
             "CHATDESK_REDIS_URL": self.settings.redis_url,
             "CHATDESK_TOPIC_PREFIX": self.settings.topic_prefix,
+            "CHATDESK_TOPIC_PARTITIONS": str(PARTITIONS),
         }
 
     async def describe(self, tenant_id: str, documents: list[DirectoryDocument]) -> None:

@@ -3,6 +3,15 @@
 from ops.stack.addresses import Addresses
 from ops.stack.errors import StackError
 from ops.stack.local import LocalServer, LocalStack, Standing
-from ops.stack.resolve import ensure_up, project_stack
+from ops.stack.resolve import address_of, ensure_up, project_stack
 
-__all__ = ["Addresses", "LocalServer", "LocalStack", "StackError", "Standing", "ensure_up", "project_stack"]
+__all__ = [
+    "Addresses",
+    "LocalServer",
+    "LocalStack",
+    "StackError",
+    "Standing",
+    "address_of",
+    "ensure_up",
+    "project_stack",
+]

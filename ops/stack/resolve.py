@@ -1,10 +1,11 @@
 """Which servers to use: those the environment gives, else local ones."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ops.stack.addresses import Addresses, Given, given
+from ops.stack.errors import StackError
 from ops.stack.kinds import ServerName, Tell
 from ops.stack.local import KINDS, LocalStack, Standing, quietly
 
@@ -15,18 +16,41 @@ def ensure_up(tell: Tell = quietly, environment: Mapping[str, str] = os.environ)
     Raises StackError with one line that says what is missing and how to get it. Servers started here go on
     running; `tell` hears of what takes long.
     """
-    found: dict[ServerName, Given | Standing] = {
-        name: server for name, kind in KINDS.items() if (server := given(kind, environment))
-    }
-    # A Docker engine that answers will come before local servers here.
-    local = [name for name in KINDS if name not in found]
-    if local:
-        found |= project_stack(tell, environment).start(local)
+    found = _found(tuple(KINDS), tell, environment)
     return Addresses(
         kafka=found["kafka"].address,
         database_url=found["postgres"].address,
         redis_url=found["redis"].address,
         chosen=tuple(found[name].chosen for name in KINDS),
+    )
+
+
+def address_of(name: ServerName, tell: Tell = quietly, environment: Mapping[str, str] = os.environ) -> str:
+    """Return one server that answers, as `ensure_up` would; the others are neither asked nor started."""
+    return _found((name,), tell, environment)[name].address
+
+
+def _found(
+    names: Collection[ServerName], tell: Tell, environment: Mapping[str, str]
+) -> dict[ServerName, Given | Standing]:
+    found: dict[ServerName, Given | Standing] = {
+        name: server for name in names if (server := given(KINDS[name], environment))
+    }
+    # A Docker engine that answers will come before local servers here.
+    local = [name for name in names if name not in found]
+    if local:
+        _refuse_outside_a_checkout(local, environment)
+        found |= project_stack(tell, environment).start(local)
+    return found
+
+
+def _refuse_outside_a_checkout(names: Collection[ServerName], environment: Mapping[str, str]) -> None:
+    """A forgotten setting of an installed program, in a container above all, starts no server beside it."""
+    if (_project() / "pyproject.toml").exists() or environment.get("CHATDESK_LOCAL"):
+        return
+    variables = " and ".join(KINDS[name].variable for name in names)
+    raise StackError(
+        f"{variables} must be set: without, servers are started for a checkout of the source only"
     )
 
 
