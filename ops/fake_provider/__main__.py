@@ -18,6 +18,7 @@ from ops.fake_provider.serving import serving
 def main(
     *,
     port: Annotated[int, typer.Option(help="0 picks a free one.")] = 0,
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines call.")] = "127.0.0.1",
     script: Annotated[Path | None, typer.Option(help="A JSON file; see `Script`.")] = None,
     log: Annotated[Path | None, typer.Option(help="Append requests and receipts here.")] = None,
     secret: Annotated[str | None, typer.Option(help="The only bearer token to take.")] = None,
@@ -27,12 +28,21 @@ def main(
     """Serve until interrupted."""
     told = Script() if script is None else Script.model_validate_json(script.read_bytes())
     asyncio.run(
-        _serve(port=port, script=told, log=log, secret=secret, kafka=kafka, topic_prefix=topic_prefix)
+        _serve(
+            port=port, host=host, script=told, log=log, secret=secret, kafka=kafka, topic_prefix=topic_prefix
+        )
     )
 
 
 async def _serve(
-    *, port: int, script: Script, log: Path | None, secret: str | None, kafka: str | None, topic_prefix: str
+    *,
+    port: int,
+    host: str,
+    script: Script,
+    log: Path | None,
+    secret: str | None,
+    kafka: str | None,
+    topic_prefix: str,
 ) -> None:
     stopped = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -45,7 +55,7 @@ async def _serve(
             stack.push_async_callback(producer.stop)
             tell = KafkaReceipts(producer, topic_prefix).tell
         provider = FakeProvider(script, tell=tell, log_path=log, secret=secret)
-        url = await stack.enter_async_context(serving(provider, port))
+        url = await stack.enter_async_context(serving(provider, port, host))
         typer.echo(f"the fake provider listens on {url}")
         await stopped.wait()
 

@@ -24,11 +24,11 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(provider: FakeProvider, port: int = 0) -> AsyncIterator[str]:
-    """Serve on this machine while the block runs; yields the base URL. Port 0 picks a free one."""
+async def serving(provider: FakeProvider, port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[str]:
+    """Serve while the block runs; yields the base URL. Port 0 picks a free one."""
     config = uvicorn.Config(
         provider,
-        host="127.0.0.1",
+        host=host,
         port=port,
         log_level="critical",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -43,7 +43,7 @@ async def serving(provider: FakeProvider, port: int = 0) -> AsyncIterator[str]:
                 raise OSError(f"the fake provider did not start on port {port}")
             await asyncio.sleep(0.01)
         bound = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{bound}"
+        yield f"http://{host}:{bound}"
     finally:
         server.should_exit = True
         await task
