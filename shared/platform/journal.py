@@ -1,6 +1,5 @@
 """The pipeline's own bookkeeping in a service's schema: what was seen, read, parked, due and said."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,24 +8,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.platform.outcome import Due
-from shared.platform.records import Decoded, Parked, readable_headers
+from shared.platform.records import Decoded
 from shared.platform.triage import Admission
 
 KEEP_SEEN = timedelta(days=8)
 """Longer than providers redeliver (7 days); a republication after that counts as new."""
-
-_PARK = text(
-    "insert into parked_records (tenant_id, key, blocks_key, topic, partition, record_offset, record_key,"
-    " headers, value, reason, detail, attempts, parked_at) "
-    "select tenant_id, key, blocks_key, topic, partition, record_offset, record_key, cast(headers as jsonb),"
-    " value, reason, detail, attempts, :now from unnest(cast(:tenants as text[]), cast(:keys as text[]),"
-    " cast(:blocking as boolean[]), cast(:topics as text[]), cast(:partitions as int[]),"
-    " cast(:offsets as bigint[]), cast(:record_keys as bytea[]), cast(:headers as text[]),"
-    " cast(:values as bytea[]), cast(:reasons as text[]), cast(:details as text[]), cast(:attempts as int[]))"
-    " with ordinality as u(tenant_id, key, blocks_key, topic, partition, record_offset, record_key, headers,"
-    " value, reason, detail, attempts, n) order by n "
-    "on conflict (topic, partition, record_offset) do nothing returning topic, partition, record_offset"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +77,6 @@ class Journal:
             if item.body is not None and stored[item.digest] != item.body
         )
 
-    async def blocked_keys(self, tx: AsyncConnection, keys: Iterable[str]) -> set[str]:
-        """Return those of the keys behind which an event is parked."""
-        rows = await tx.execute(
-            text(
-                "select distinct key from parked_records "
-                "where blocks_key and key = any(cast(:keys as text[]))"
-            ),
-            {"keys": sorted(set(keys))},
-        )
-        return {key for (key,) in rows}
-
     async def versions(self, tx: AsyncConnection, subjects: Iterable[str]) -> dict[str, int]:
         """Return the last version read of each subject of a versioned topic."""
         wanted = sorted(set(subjects))
@@ -129,29 +104,6 @@ class Journal:
             ),
             {"subjects": subjects, "versions": [versions[s] for s in subjects]},
         )
-
-    async def park(self, tx: AsyncConnection, parked: Sequence[Parked], now: datetime) -> list[Parked]:
-        """Put records aside and return those that were not aside before; a repeat keeps its first entry."""
-        if not parked:
-            return []
-        columns = {
-            "tenants": [one.tenant_id for one in parked],
-            "keys": [one.key for one in parked],
-            "blocking": [one.blocks_key for one in parked],
-            "topics": [one.record.topic for one in parked],
-            "partitions": [one.record.partition for one in parked],
-            "offsets": [one.record.offset for one in parked],
-            "record_keys": [one.record.key for one in parked],
-            "headers": [json.dumps(readable_headers(one.record.headers)) for one in parked],
-            "values": [one.record.value for one in parked],
-            "reasons": [one.reason for one in parked],
-            "details": [one.detail for one in parked],
-            "attempts": [one.attempts for one in parked],
-            "now": now,
-        }
-        rows = await tx.execute(_PARK, columns)
-        new = {(topic, partition, offset) for topic, partition, offset in rows}
-        return [one for one in parked if (one.record.topic, one.record.partition, one.record.offset) in new]
 
     async def say(self, tx: AsyncConnection, rows: Sequence[OutboxRow], now: datetime) -> None:
         """Append events to their lanes; ids follow the given order."""

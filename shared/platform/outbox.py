@@ -15,7 +15,7 @@ from shared.platform.clock import Clock
 from shared.platform.database import Database
 from shared.platform.journal import Journal, OutboxRow
 from shared.platform.lanes import POLL_SECONDS, Lanes
-from shared.platform.pipeline import outbox_row
+from shared.platform.letters import outbox_row
 from shared.platform.publisher import KafkaPublisher, Published
 from shared.platform.settings import PlatformSettings
 

@@ -6,7 +6,7 @@ The pipeline is given its transactions, journal and clock, and the outbox is dra
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
@@ -14,15 +14,16 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contracts import catalogue, cloudevents
-from shared.contracts.dead_letters import DeadLetter
 from shared.contracts.errors import Rejected
-from shared.contracts.event import Cause, Event, Model, derived_id
 from shared.platform import metrics
 from shared.platform.clock import Clock
 from shared.platform.faults import is_race, is_timeout, is_transient
-from shared.platform.journal import Journal, OutboxRow
+from shared.platform.journal import Journal
+from shared.platform.letters import dead_letter, outbox_row
+from shared.platform.limit import MOST, MOST_IN_A_ROW, WINDOW, counts, limit_reached
 from shared.platform.log import masked
 from shared.platform.outcome import Outcome, Rejection
+from shared.platform.parking import Parking, Place
 from shared.platform.records import (
     Decoded,
     Item,
@@ -31,20 +32,13 @@ from shared.platform.records import (
     Tombstone,
     Undecodable,
     next_offsets,
-    readable,
-    readable_headers,
 )
 from shared.platform.service import Service
-from shared.platform.tables import LANES
 from shared.platform.triage import Facts, triage
 
 Transactions = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 Pause = Callable[[float], Awaitable[None]]
 
-LARGEST_EVENT = 1_000_000
-"""Bytes. A larger event fails in the handler, where it can be parked, not in the drain."""
-LARGEST_KEPT = 512 * 1024
-"""Bytes of an original record that a dead letter carries; above it, only where to find it."""
 ATTEMPTS_OF_A_BUG = 3
 RACES = 20
 """Tries of a batch that a unique index turns away, before that counts as a bug."""
@@ -52,6 +46,14 @@ TIMEOUTS = 2
 """Tries of a batch that takes too long, before it is halved."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 """Seconds between tries of a batch whose fault may heal."""
+
+
+class _OverLimit(Exception):  # noqa: N818 - no fault: the batch is cut there and run again
+    """Records of these partitions, from these offsets on, are not to be handled."""
+
+    def __init__(self, stops: Mapping[Place, int]) -> None:
+        super().__init__()
+        self.stops = stops
 
 
 class Pipeline:
@@ -72,65 +74,77 @@ class Pipeline:
         self._repeatable = self._handles & (catalogue.echoes_of(service.name) | set(service.repeatable))
         self._transactions = transactions
         self._journal = journal
+        self._parking = Parking()
         self._clock = clock
         self._pause = pause
         self.wake = wake
         self._log = structlog.get_logger()
 
-    async def run(self, records: Sequence[Record]) -> None:
+    async def run(self, records: Sequence[Record]) -> dict[Place, int]:
         """Handle a batch to its end: on return every record is handled, passed by or parked, durably.
 
         Faults that may heal are retried in place; a bug is bisected to the one record that shows it.
+        Returns where reading stops, as offsets by partition: a partition that reached the limit of dead
+        letters is paused, and its records from there on were left alone.
         """
+        stops: dict[Place, int] = {}
         with metrics.BATCH_SECONDS.time():
             items = [decode(record) for record in records]
-            await self._settle(items)
+            await self._settle(items, stops)
         metrics.BATCH_RECORDS.observe(len(items))
-        for item in items:
+        for item in _before(items, stops):
             metrics.RECORDS_READ.labels(item.record.topic).inc()
+        return stops
 
-    async def _settle(self, items: Sequence[Item]) -> None:
+    async def _settle(self, items: Sequence[Item], stops: dict[Place, int]) -> None:
         tries = 0
-        while True:
+        while items := _before(items, stops):
             tries += 1
             try:
-                await self._transact(items)
+                stops |= await self._transact(items)
+            except _OverLimit as over:
+                stops |= over.stops
             except Exception as error:  # noqa: BLE001 - sorted right here: heals, or is a bug
                 if is_timeout(error) and tries >= TIMEOUTS and len(items) > 1:
-                    await self._halve(items)
+                    await self._halve(items, stops)
                     return
                 if is_transient(error) or (is_race(error) and tries < RACES):
                     metrics.BATCH_RETRIES.labels(type(error).__name__).inc()
                     self._log.warning("batch_retried", attempt=tries, error=str(error)[:300])
                     await self._pause(backoff(tries, salt=items[0].record.offset))
                 elif len(items) > 1:
-                    await self._halve(items)
+                    await self._halve(items, stops)
                     return
                 elif tries >= ATTEMPTS_OF_A_BUG:
-                    await self._park_poison(items[0], error, tries)
+                    stops |= await self._park_poison(items[0], error, tries)
                     return
             else:
                 return
 
-    async def _halve(self, items: Sequence[Item]) -> None:
+    async def _halve(self, items: Sequence[Item], stops: dict[Place, int]) -> None:
         middle = len(items) // 2
-        await self._settle(items[:middle])
-        await self._settle(items[middle:])
+        await self._settle(items[:middle], stops)
+        await self._settle(items[middle:], stops)
 
-    async def _transact(self, items: Sequence[Item]) -> None:
+    async def _transact(self, items: Sequence[Item]) -> dict[Place, int]:
         now = self._clock.now()
         async with self._transactions() as tx:
             fate = triage(items, self._handles, await self._facts(tx, items, now), self._repeatable)
+            # Before the handlers run, so that parked keys are always locked before a service's own rows.
+            new = await self._put_aside(tx, fate.park, now)
+            await self._parking.ask_for_closed_gaps(tx, fate.closing, now)
             outcome = Outcome()
             if fate.handle:
                 outcome = await self._service.handlers.handle(tx, fate.handle, now)
-            await self.save(tx, outcome, now)
-            await self._put_aside(tx, fate.park, now)
+            new += await self._save(tx, outcome, now)
             await self._journal.save_versions(tx, fate.versions)
             await self._journal.advance(tx, next_offsets(items))
+            stops = await self._heed_limit(tx, new, items, now)
+        self._tell(new, stops)
         self.wake()
         for item in fate.repeats:
             metrics.RECORDS_REPEATED.labels(item.record.topic).inc()
+        return stops
 
     async def _facts(self, tx: AsyncConnection, items: Sequence[Item], now: datetime) -> Facts:
         """Claim the new events first: a concurrent holder is waited for before anything is read."""
@@ -138,21 +152,53 @@ class Pipeline:
         claimed = self._handles - self._repeatable
         return Facts(
             admission=await self._journal.admit(tx, [i for i in decoded if i.event.type in claimed], now),
-            blocked=await self._journal.blocked_keys(tx, (item.key for item in decoded)),
+            blocked=await self._parking.lock_keys(tx, (item.key for item in decoded)),
             versions=await self._journal.versions(tx, (i.version[0] for i in decoded if i.version)),
         )
 
     async def save(self, tx: AsyncConnection, outcome: Outcome, now: datetime) -> None:
         """Save what handlers returned, in their transaction: events, timers, dead letters."""
+        self._tell(await self._save(tx, outcome, now), {})
+
+    async def _save(self, tx: AsyncConnection, outcome: Outcome, now: datetime) -> list[Parked]:
         await self._journal.cancel(tx, outcome.cancel)
         await self._journal.schedule(tx, outcome.schedule)
         await self._journal.say(tx, [outbox_row(event) for event in outcome.outgoing], now)
-        await self._put_aside(tx, [_rejected(rejection) for rejection in outcome.rejected], now)
+        return await self._put_aside(tx, [rejected(rejection) for rejection in outcome.rejected], now)
 
-    async def _put_aside(self, tx: AsyncConnection, parked: Sequence[Parked], now: datetime) -> None:
+    async def _put_aside(self, tx: AsyncConnection, parked: Sequence[Parked], now: datetime) -> list[Parked]:
         """Park records and say so once, also when a batch is read again whose commit went unanswered."""
-        new = await self._journal.park(tx, parked, now)
+        new = await self._parking.park(tx, parked, now)
         await self._journal.say(tx, [dead_letter(self._service.name, one, now) for one in new], now)
+        return new
+
+    async def _heed_limit(
+        self, tx: AsyncConnection, new: Sequence[Parked], items: Sequence[Item], now: datetime
+    ) -> dict[Place, int]:
+        """Pause partitions that reach the limit with these dead letters; returns where reading stops.
+
+        Raises _OverLimit where more of such a partition is in the batch: nothing behind may be parked.
+        """
+        letters: dict[Place, list[int]] = {}
+        for one in new:
+            if counts(one.reason):
+                letters.setdefault((one.record.topic, one.record.partition), []).append(one.record.offset)
+        if not letters:
+            return {}
+        counted = await self._parking.counted(tx, {place: min(found) for place, found in letters.items()})
+        reached: dict[Place, int] = {}
+        for place, found in letters.items():
+            if counted[place].paused:  # by the process that has the partition now
+                raise _OverLimit({place: 0})
+            if (hit := limit_reached(counted[place].offsets - set(found), found)) is not None:
+                reached[place] = hit + 1
+        if len(_before(items, reached)) < len(items):
+            raise _OverLimit(reached)
+        why = f"{MOST} dead letters in {WINDOW} records, or {MOST_IN_A_ROW} in a row"
+        await self._parking.pause(tx, dict.fromkeys(reached, why), now)
+        return reached
+
+    def _tell(self, new: Sequence[Parked], stops: Mapping[Place, int]) -> None:
         for one in new:
             count = metrics.RECORDS_PARKED if one.blocks_key else metrics.RECORDS_REJECTED
             count.labels(one.record.topic, one.reason).inc()
@@ -164,8 +210,10 @@ class Pipeline:
                 reason=one.reason,
                 blocks_key=one.blocks_key,
             )
+        for (topic, partition), offset in stops.items():
+            self._log.critical("partition_paused", topic=topic, partition=partition, offset=offset)
 
-    async def _park_poison(self, item: Item, error: Exception, attempts: int) -> None:
+    async def _park_poison(self, item: Item, error: Exception, attempts: int) -> dict[Place, int]:
         """Put the one record that a decision chokes on aside, with its key."""
         self._log.error("decision_raised", exc_info=error, topic=item.record.topic, offset=item.record.offset)
         if not isinstance(item, Decoded):  # no handler saw it, so the fault is ours: stop rather than skip
@@ -178,6 +226,8 @@ class Pipeline:
             detail=masked(f"{type(error).__name__}: {error}"[:1000]),
             blocks_key=True,
             attempts=attempts,
+            admitted=True,
+            version=item.version,
         )
         tries = 0
         while True:
@@ -185,16 +235,31 @@ class Pipeline:
             try:
                 async with self._transactions() as tx:
                     await self._journal.admit(tx, [item], now)
-                    await self._put_aside(tx, [poison], now)
+                    new = await self._put_aside(tx, [poison], now)
                     await self._journal.advance(tx, next_offsets([item]))
+                    stops = await self._heed_limit(tx, new, [item], now)
+            except _OverLimit as over:
+                return dict(over.stops)
             except Exception as fault:
                 if not is_transient(fault):
                     raise
                 tries += 1
                 await self._pause(backoff(tries, salt=item.record.offset))
             else:
+                self._tell(new, stops)
                 self.wake()
-                return
+                return stops
+
+
+def _before(items: Sequence[Item], stops: Mapping[Place, int]) -> Sequence[Item]:
+    """Return the items that are before the stop of their partition."""
+    if not stops:
+        return items
+    return [
+        item
+        for item in items
+        if item.record.offset < stops.get((item.record.topic, item.record.partition), item.record.offset + 1)
+    ]
 
 
 def decode(record: Record) -> Item:
@@ -219,55 +284,6 @@ def decode(record: Record) -> Item:
         return Undecodable(record, Rejected("decoding_failed", f"{type(error).__name__}: {error}"[:1000]))
 
 
-def outbox_row(event: Event[Model]) -> OutboxRow:
-    """Encode an event for its lane. Raises ValueError when it is larger than a topic takes."""
-    value = cloudevents.encode(event)
-    if len(value) > LARGEST_EVENT:
-        raise ValueError(f"{event.type} has {len(value)} bytes, at most {LARGEST_EVENT} can be published")
-    key = catalogue.key_of(event)
-    return OutboxRow(lane_of(key), catalogue.topic_of(event.type), key, value)
-
-
-def lane_of(key: str) -> int:
-    """Return the lane of a key: the same everywhere and always, for rows of one key must not part."""
-    return zlib.crc32(key.encode()) % LANES
-
-
-def dead_letter(service: str, parked: Parked, now: datetime) -> OutboxRow:
-    """Build the dead letter that tells people what was parked, where and why.
-
-    It leaves out parts of the original until a topic takes it, for bytes may grow sixfold as JSON. Where to
-    find the original is always told.
-    """
-    record = parked.record
-    source = f"{record.topic}/{record.partition}/{record.offset}"
-    letter = DeadLetter(
-        service=service,
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        key=readable(record.key),
-        headers=readable_headers(record.headers),
-        value=readable(record.value) if len(record.value or b"") <= LARGEST_KEPT else None,
-        reason=parked.reason,
-        detail=parked.detail,
-        attempts=parked.attempts,
-        parked_key=parked.key if parked.blocks_key else None,
-    )
-    cause = Cause(parked.tenant_id, derived_id(service, source))
-
-    def encoded(**left_out: tuple[()] | None) -> bytes:
-        kept = letter.model_copy(update=left_out)
-        return cloudevents.encode(catalogue.fact(cause, kept, source=service, subject=source, time=now))
-
-    value = encoded()
-    if len(value) > LARGEST_EVENT:
-        value = encoded(value=None)
-    if len(value) > LARGEST_EVENT:
-        value = encoded(value=None, headers=(), key=None)
-    return OutboxRow(lane_of(parked.key), f"{service}.dead-letters.v1", parked.key, value)
-
-
 def backoff(attempt: int, *, salt: int) -> float:
     """Return the pause before the next try, in seconds: doubling, bounded, spread by a salt (no chance)."""
     full: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(attempt, 10))
@@ -275,11 +291,17 @@ def backoff(attempt: int, *, salt: int) -> float:
     return full * (0.5 + 0.5 * spread)
 
 
-def _rejected(rejection: Rejection) -> Parked:
+def rejected(rejection: Rejection) -> Parked:
+    """Return what is put aside of a rejected input."""
     item = rejection.received
-    key = catalogue.key_of(item.event)
     return Parked(
-        item.record, item.event.tenant_id, key, rejection.reason, rejection.detail, blocks_key=False
+        item.record,
+        item.event.tenant_id,
+        catalogue.key_of(item.event),
+        rejection.reason,
+        rejection.detail,
+        blocks_key=False,
+        admitted=True,
     )
 
 

@@ -1,6 +1,7 @@
 """A Kafka record as bytes, and what decoding made of it."""
 
 import base64
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,6 +64,24 @@ class Parked:
     detail: str
     blocks_key: bool
     attempts: int = 1
+    admitted: bool = False
+    """Its event is among those seen, so that replaying it is no repeat."""
+    version: tuple[str, int] | None = None
+
+
+def kept_headers(headers: Headers) -> str:
+    """Return headers as JSON from which `headers_of` makes the same again (but for NUL in a name)."""
+    return json.dumps(
+        [
+            (_storable(name), None if value is None else base64.b64encode(value).decode())
+            for name, value in headers
+        ]
+    )
+
+
+def headers_of(kept: Sequence[Sequence[str | None]]) -> Headers:
+    """Return the headers that `kept_headers` put away."""
+    return tuple((name or "", None if value is None else base64.b64decode(value)) for name, value in kept)
 
 
 def next_offsets(items: Sequence[Item]) -> dict[tuple[str, int], int]:

@@ -21,6 +21,9 @@ STATEMENTS = (
         partition integer not null,
         next_offset bigint,
         read_up_to timestamptz not null default '-infinity',
+        paused_at timestamptz,
+        paused_reason text,
+        counted_from bigint not null default 0,
         primary key (topic, partition)
     ) with (fillfactor = 50)
     """,
@@ -73,14 +76,33 @@ STATEMENTS = (
         record_key bytea,
         headers jsonb not null,
         value bytea,
+        admitted boolean not null,
+        subject text,
+        version bigint,
         reason text not null,
         detail text not null,
         attempts integer not null,
         parked_at timestamptz not null,
+        asked text check (asked in ('replay', 'drop')),
+        asked_at timestamptz,
+        asked_by text,
+        asked_why text,
+        dropped_at timestamptz,
         unique (topic, partition, record_offset)
     )
     """,
-    "create index parked_records_by_key on parked_records (key) where blocks_key",
+    "create index parked_records_by_key on parked_records (key, id) where blocks_key",
+    "create index parked_records_alone_by_age on parked_records (parked_at) where not blocks_key",
+    "create index parked_records_asked on parked_records (asked_at) where asked is not null",
+    # One row for each key that is parked: its lock is what parking behind a key and replaying it meet at.
+    """
+    create table parked_keys (
+        key text primary key,
+        asked_at timestamptz,
+        asked_by text,
+        past_gaps boolean not null default false
+    )
+    """,
     "create table topic_versions (subject text primary key, version bigint not null)",
 )
 

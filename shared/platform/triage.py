@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from shared.platform.limit import BEHIND
 from shared.platform.outcome import Received
 from shared.platform.records import Decoded, Item, Parked, Record, Tombstone, Undecodable
 
@@ -33,6 +34,8 @@ class Fate:
     park: list[Parked] = field(default_factory=list)
     repeats: list[Decoded] = field(default_factory=list)
     versions: dict[str, int] = field(default_factory=dict)
+    closing: set[str] = field(default_factory=set)
+    """Parked keys of which a missing version has come: their gap may be closed now."""
 
 
 def triage(
@@ -58,6 +61,8 @@ def triage(
             _repeat(item, facts.admission, fate)
         elif item.key in blocked:
             fate.park.append(_behind(item))
+            if _closes_gap(item, facts, fate):
+                fate.closing.add(item.key)
         elif (gap := _gap(item, facts, fate)) is not None:
             blocked.add(item.key)
             fate.park.append(gap)
@@ -96,6 +101,13 @@ def _is_outdated(item: Decoded, facts: Facts, fate: Fate) -> bool:
     return last is not None and item.version[1] <= last
 
 
+def _closes_gap(item: Decoded, facts: Facts, fate: Fate) -> bool:
+    if item.version is None:
+        return False
+    last = _last_version(item.version[0], facts, fate)
+    return last is not None and item.version[1] == last + 1
+
+
 def _gap(item: Decoded, facts: Facts, fate: Fate) -> Parked | None:
     """The first version read of a subject is taken as it comes: older ones may have expired."""
     if item.version is None:
@@ -116,13 +128,20 @@ def _accept(item: Decoded, handles: frozenset[str], fate: Fate) -> None:
 
 
 def _behind(item: Decoded) -> Parked:
-    return _with_key(
-        item, "behind_parked", "an earlier event of the same key is parked; this one waits behind it"
-    )
+    return _with_key(item, BEHIND, "an earlier event of the same key is parked; this one waits behind it")
 
 
 def _with_key(item: Decoded, reason: str, detail: str) -> Parked:
-    return Parked(item.record, item.event.tenant_id, item.key, reason, detail, blocks_key=True)
+    return Parked(
+        item.record,
+        item.event.tenant_id,
+        item.key,
+        reason,
+        detail,
+        blocks_key=True,
+        admitted=True,
+        version=item.version,
+    )
 
 
 def _alone(record: Record, reason: str, detail: str, tenant_id: str = "") -> Parked:

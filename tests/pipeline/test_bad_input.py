@@ -8,7 +8,8 @@ from shared.contracts import cloudevents
 from shared.contracts.dead_letters import DeadLetter
 from shared.contracts.errors import Rejected
 from shared.contracts.inbound_messages import MessageReceived
-from shared.platform.pipeline import LARGEST_EVENT, LARGEST_KEPT, dead_letter, decode
+from shared.platform.letters import LARGEST_EVENT, LARGEST_KEPT, dead_letter
+from shared.platform.pipeline import decode
 from shared.platform.records import Decoded, Parked, Record, Tombstone, Undecodable
 from tests.desk_events import NOON, a_message
 from tests.pipeline.bad_records import BROKEN, with_attributes, written
@@ -127,7 +128,8 @@ class TestInABatch:
     async def test_neighbours_of_broken_records_are_counted(self, desk: CountingDesk) -> None:
         batch: list[Record] = []
         for record, _, _ in BROKEN.values():
-            batch += [record, a_record(a_message("behind it"))]
+            again = a_record(record.value, topic=record.topic, key=record.key, headers=record.headers)
+            batch += [again, a_record(a_message("behind it"))]
         await desk.read(*batch)
         assert len((await desk.counted())[pair_of(ANN)]) == len(BROKEN)
         assert [letter.reason for letter in await desk.dead_letters()] == [r for _, r, _ in BROKEN.values()]

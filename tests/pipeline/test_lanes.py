@@ -16,7 +16,7 @@ from ops.topics import read
 from shared.platform.database import Database
 from shared.platform.journal import Journal, OutboxRow
 from shared.platform.lanes import LEASE_SECONDS, Lanes
-from shared.platform.pipeline import LARGEST_EVENT, lane_of
+from shared.platform.letters import LARGEST_EVENT, lane_of
 from shared.platform.publisher import KafkaPublisher, Published
 from shared.platform.tables import LANES
 from tests.desk_events import NOON

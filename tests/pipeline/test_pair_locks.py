@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from shared.platform.database import Database
 from shared.platform.journal import Journal, OutboxRow
-from shared.platform.pipeline import lane_of
+from shared.platform.letters import lane_of
 from tests.desk_events import NOON, a_message
 from tests.pipeline.builders import CountingDesk, gate_of
 from tests.pipeline.counting import WAIT, Locking
