@@ -28,7 +28,7 @@ help: ## Print this list
 
 .PHONY: install
 install: $(UV) ## Install every dependency as locked, into .venv
-	@$(UV) sync --frozen --quiet
+	@$(UV) sync --frozen --quiet --compile-bytecode
 
 .PHONY: demo
 demo: install ## Run a contact centre for a minute and check it (DURATION=20 RATE=50 SEED=7)
