@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -29,6 +30,8 @@ from shared.platform.timers import Timers
 Background = Callable[[Running], Awaitable[None]]
 ALIVE_SECONDS = 30.0
 STOP_SECONDS = 15.0
+END_AT_LAST_SECONDS = 45.0
+"""A process that ends on a failure is gone after this long, whatever hangs; longer than any stop takes."""
 LONG_ENOUGH_SECONDS = 60.0
 """Work that ran this long before it failed starts again at once."""
 FORGET_EVERY_SECONDS = 60.0
@@ -93,6 +96,7 @@ class _Assembly:
                 transactions=self._database.transaction,
                 journal=self._journal,
                 clock=clock,
+                stuck_seconds=settings.stuck_seconds,
             )
             if topics
             else None
@@ -175,7 +179,9 @@ class _Assembly:
         while not self._running.stopping.is_set():
             self._turned = self._clock.monotonic()
             if self._reader is not None and self._reader.failure is not None:
-                self._log.critical("stopping_on_failure")
+                failure = self._reader.failure
+                self._log.critical("stopping_on_failure", error=f"{type(failure).__name__}: {failure}"[:300])
+                _end_at_last()
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
             await self._running.wait(0.5)
@@ -219,6 +225,13 @@ def _bind(work: Background, running: Running) -> Callable[[], Awaitable[None]]:
         await work(running)
 
     return bound
+
+
+def _end_at_last() -> None:
+    """End the process even if what failed also holds up its stopping."""
+    last = threading.Timer(END_AT_LAST_SECONDS, os._exit, [1])
+    last.daemon = True
+    last.start()
 
 
 async def _finish(tasks: Sequence[asyncio.Task[Any]]) -> None:

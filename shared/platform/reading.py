@@ -24,16 +24,21 @@ from shared.platform import metrics
 from shared.platform.clock import Clock
 from shared.platform.faults import is_transient
 from shared.platform.journal import Journal
+from shared.platform.observer import Observer
 from shared.platform.pipeline import Pipeline, Transactions, backoff
 from shared.platform.records import Record
+from shared.platform.watchdog import Place, Watchdog
 
-Place = tuple[str, int]
 DRAIN_SECONDS = 10.0
 WATCH_SECONDS = 0.25
 LOOK_SECONDS = 5.0
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_MS = 2_000
 BATCH_TIMEOUT_MS = 10
+
+
+class Stuck(Exception):  # noqa: N818 - the house word, beside Rejected
+    """The consumer reads nothing although there is something to read, and the broker answers."""
 
 
 class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -52,9 +57,10 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         transactions: Transactions,
         journal: Journal,
         clock: Clock,
+        stuck_seconds: float,
     ) -> None:
         self._topics = tuple(topics)
-        self._bootstrap = bootstrap
+        self._observer = Observer(bootstrap)
         self._prefix = prefix
         self._pipeline = pipeline
         self._transactions = transactions
@@ -67,11 +73,13 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._assignments = 0
         self._committed: dict[Place, int] = {}
         self._next: dict[Place, int] = {}
-        self._observer: AIOKafkaConsumer | None = None
         self._asked: dict[Place, tuple[datetime, int]] = {}
         self._begun = 0
         self._quiet: dict[Place, tuple[int, int]] = {}
         self._barrier: dict[Place, int] | None = None
+        self._watchdog = Watchdog(stuck_seconds)
+        self._rebalancing = False
+        """Set while we ourselves hold a rebalance up: a batch is drained, or partitions are taken up."""
         self.caught_up = not any(catalogue.is_compacted(topic) for topic in topics)
         self.failure: BaseException | None = None
         self._log = structlog.get_logger()
@@ -146,9 +154,11 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Let the running batch finish, bounded, before the partitions go to somebody else."""
+        self._rebalancing = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self._idle.wait()
+        self._rebalancing = False
         self._taken_up.clear()
         self._assignments += 1
         self._quiet.clear()
@@ -160,6 +170,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Start every partition where the database says, whatever Kafka's committed offset is."""
         metrics.REBALANCES.inc()
+        self._rebalancing = True
         attempt = 0
         while True:
             try:
@@ -172,6 +183,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
                 self._log.warning("assignment_retried", error=str(error)[:300])
                 await asyncio.sleep(backoff(attempt, salt=len(assigned)))
             else:
+                self._rebalancing = False
                 return
 
     async def _take_up(self, assigned: Sequence[TopicPartition]) -> None:
@@ -188,7 +200,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         ends = await consumer.end_offsets(assigned) if assigned else {}
         if self._barrier is None:
             compacted = [tp for tp in everything if catalogue.is_compacted(self._place(tp)[0])]
-            found = await self._log_ends(compacted)
+            found = await self._observer.log_ends(compacted)
             self._barrier = {self._place(tp): end for tp, end in found.items() if end > 0}
         # From here on nothing is awaited: a record handed over between a seek and the end would be let go.
         for tp in assigned:
@@ -223,7 +235,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         return TopicPartition(self._prefix + place[0], place[1])
 
     async def watch(self, stopping: asyncio.Event) -> None:
-        """Keep `read_up_to` growing, idle or not, and open the barrier once the facts are read."""
+        """Keep `read_up_to` growing, idle or not, open the barrier once the facts are read, find us stuck."""
         try:
             while not stopping.is_set():
                 try:
@@ -237,11 +249,14 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
                     async with asyncio.timeout(WATCH_SECONDS):
                         await stopping.wait()
         finally:
-            await self._forget_observer()
+            await self._observer.close()
 
     async def _look(self) -> None:
         consumer = self._subscriber.consumer
-        if consumer is None or not self._is_steady(self._assignments):
+        if consumer is None or self.failure is not None:
+            return
+        if not self._taken_up.is_set():
+            await self._look_for_assignment()
             return
         if not self.caught_up:
             await self._try_barrier(consumer)
@@ -249,15 +264,19 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         if not mine:
             return
         assignments, asked_at = self._assignments, self._clock.now()
-        ends = await self._log_ends(mine)
+        ends = await self._observer.log_ends(mine)
+        await self._look_for_progress(ends, consumer.paused())
         await self._step_over_gaps(consumer, mine)
         if not self._is_steady(assignments):
             return
         for tp in mine:
             self._asked.setdefault(self._place(tp), (asked_at, ends[tp]))
         await self._commit_rest()
-        if not self._is_steady(assignments):
-            return
+        if self._is_steady(assignments):
+            await self._mark_reached()
+
+    async def _mark_reached(self) -> None:
+        """Say of each partition up to when it was read, where its end of that time has been reached."""
         reached = {place: at for place, (at, end) in self._asked.items() if self._next[place] >= end}
         if not reached:
             return
@@ -276,28 +295,35 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         if rest and self._idle.is_set():
             await self._commit(rest)
 
-    async def _log_ends(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """Ask the broker where the logs end, including what an open transaction hides from our consumer.
+    async def _look_for_progress(
+        self, ends: Mapping[TopicPartition, int], paused: Iterable[TopicPartition]
+    ) -> None:
+        """Fail when the logs go on behind what was read, and nothing comes of it."""
+        now = self._clock.monotonic()
+        if not self._idle.is_set():
+            self._watchdog.working(now)
+            return
+        nexts = {self._place(tp): self._next.get(self._place(tp), end) for tp, end in ends.items()}
+        left = {self._place(tp) for tp in set(ends).difference(paused) if ends[tp] > nexts[self._place(tp)]}
+        stuck = self._watchdog.unread(now, self._begun, {place: nexts[place] for place in left})
+        if not stuck:
+            return
+        readable = await self._observer.readable_ends([self._partition(place) for place in stuck])
+        unread = {f"{topic}/{at}": nexts[topic, at] for topic, at in stuck}
+        if any(end > nexts[self._place(tp)] for tp, end in readable.items()):
+            self.failure = Stuck(f"nothing was read for {self._watchdog.patience:g} s from {unread}")
+        self._watchdog.excuse()
 
-        A message behind one cannot be read yet; to its own consumer the log would end before it.
-        """
-        if not places:
-            return {}
-        if self._observer is None:
-            observer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False)
-            try:
-                await observer.start()
-            except BaseException:
-                await observer.stop()
-                raise
-            self._observer = observer
-        ends: dict[TopicPartition, int] = await self._observer.end_offsets(places)
-        return ends
-
-    async def _forget_observer(self) -> None:
-        observer, self._observer = self._observer, None
-        if observer is not None:
-            await observer.stop()
+    async def _look_for_assignment(self) -> None:
+        """Fail when the group owes us an answer while the broker answers others."""
+        if self._rebalancing or not self._idle.is_set():  # aiokafka rejoins only after the batch
+            self._watchdog.excuse()
+            return
+        await self._observer.must_answer()
+        if not self._taken_up.is_set() and self._watchdog.without_assignment(
+            self._clock.monotonic(), self._assignments
+        ):
+            self.failure = Stuck(f"the group has not answered for {self._watchdog.patience:g} s")
 
     def _is_steady(self, assignments: int) -> bool:
         """Say whether what was looked at still holds: no rebalance since, and no batch was given up."""

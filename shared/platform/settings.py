@@ -19,3 +19,5 @@ class PlatformSettings(BaseSettings):
     log_level: str = "INFO"
     batch_records: int = Field(default=1000, ge=1, le=5000)
     """Most records one batch transaction takes."""
+    stuck_seconds: float = Field(default=60, gt=0)
+    """A process ends when it reads nothing for so long although there is something to read."""

@@ -1,13 +1,14 @@
 """The counting service on real servers: its topics, its database, its processes, and what came of them."""
 
 import asyncio
+import signal
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from sqlalchemy import text
 
@@ -34,6 +35,18 @@ class CountingProcess(ServiceProcess):
     def command(self) -> list[str]:
         return [sys.executable, "-m", "tests.pipeline.counting", str(self.port)]
 
+    def signal(self, which: signal.Signals) -> None:
+        self._process.send_signal(which)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop it where it stands until the block ends: it answers nobody and forgets nothing."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
@@ -55,6 +68,17 @@ class CountingProcess(ServiceProcess):
         return await asyncio.to_thread(self.metric, f"chatdesk_{name}")
 
 
+class Sabotaged(CountingProcess):
+    """The counting service with one part of it broken (`tests.pipeline.sabotage`)."""
+
+    def __init__(self, how: str, environment: dict[str, str]) -> None:
+        self._how = how
+        super().__init__(NAME, environment)
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "tests.pipeline.sabotage", str(self.port), self._how]
+
+
 class Counting:
     """One installation of the counting service."""
 
@@ -67,14 +91,14 @@ class Counting:
     def group(self) -> str:
         return f"{self.settings.topic_prefix}chatdesk-{NAME}"
 
-    def start(self, **environment: str) -> CountingProcess:
-        """Start a process of the service and return at once."""
+    def start(self, sabotage: str = "", **environment: str) -> CountingProcess:
+        """Start a process of the service, whole or with one part broken, and return at once."""
         given = {
             "CHATDESK_KAFKA": self.settings.kafka,
             "CHATDESK_DATABASE_URL": self.settings.database_url,
             "CHATDESK_TOPIC_PREFIX": self.settings.topic_prefix,
-        }
-        self._processes.append(CountingProcess(NAME, given | environment))
+        } | environment
+        self._processes.append(Sabotaged(sabotage, given) if sabotage else CountingProcess(NAME, given))
         return self._processes[-1]
 
     def stop_all(self) -> None:
@@ -219,6 +243,20 @@ async def create_topics(kafka: str, prefix: str, settings: Mapping[str, Mapping[
         await topics._until_led(admin, [topic.name for topic in wanted])
     finally:
         await admin.close()
+
+
+@asynccontextmanager
+async def transactional(counting: Counting) -> AsyncIterator[AIOKafkaProducer]:
+    """Lend a producer of somebody else's transactions."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=counting.settings.kafka,
+        transactional_id=counting.settings.topic_prefix + "foreign",
+    )
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
 
 
 async def hold_outbox(counting: Counting) -> None:

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy import text
 
 from ops.stack import Addresses
@@ -23,6 +23,7 @@ from tests.pipeline.installed import (
     Counting,
     hold_outbox,
     installed,
+    transactional,
     waiting_at_the_gate,
 )
 from tests.pipeline.waiting import until, until_holds
@@ -106,19 +107,6 @@ async def holding_positions(counting: Counting) -> AsyncIterator[Held]:
     held = Held(counting, release)
     yield held
     await held.released()
-
-
-@asynccontextmanager
-async def transactional(counting: Counting) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(
-        bootstrap_servers=counting.settings.kafka,
-        transactional_id=counting.settings.topic_prefix + "foreign",
-    )
-    await producer.start()
-    try:
-        yield producer
-    finally:
-        await producer.stop()
 
 
 async def test_markers_of_a_foreign_transaction_do_not_stall_time(counting: Counting) -> None:
