@@ -8,7 +8,7 @@ from shared.contracts.event import Cause, Event, Model, derived_id
 from shared.contracts.identity import body_of, digest_of
 from shared.contracts.keys import joined, key_of_pairless, pair_key_of
 from shared.contracts.tickets import TicketFact
-from shared.contracts.topics import DEAD_LETTER, DEAD_LETTER_TOPICS, TOPICS, Key, Topic
+from shared.contracts.topics import DEAD_LETTER_TOPICS, DEAD_LETTER_TYPES, TOPICS, Key, Topic
 
 __all__ = [
     "DEAD_LETTER_TOPICS",
@@ -35,7 +35,7 @@ _HOMES = {wire_type: topic for topic in TOPICS for wire_type in topic.types}
 _MODELS = {wire_type: model for topic in _BY_NAME.values() for wire_type, model in topic.types.items()}
 _TYPES = {model: wire_type for wire_type, model in _MODELS.items()}
 _PAIRLESS = frozenset(
-    {wire_type for wire_type, topic in _HOMES.items() if topic.key is not Key.PAIR} | {DEAD_LETTER}
+    {wire_type for wire_type, topic in _HOMES.items() if topic.key is not Key.PAIR} | set(DEAD_LETTER_TYPES)
 )
 
 
@@ -65,7 +65,7 @@ def topic_of(wire_type: str) -> str:
 
     Each service has its own topic of dead letters, so for them it is a pattern, no name.
     """
-    if wire_type == DEAD_LETTER:
+    if wire_type in DEAD_LETTER_TYPES:
         return "<service>.dead-letters.v1"
     if (home := _HOMES.get(wire_type)) is None:
         raise _unknown(wire_type)

@@ -17,7 +17,7 @@ from shared.contracts.inbound_messages import InboundMessage
 from shared.contracts.outbound_messages import MessageSend
 from shared.contracts.pair import Pair
 from shared.contracts.plain_words import rejection
-from shared.contracts.topics import DEAD_LETTER
+from shared.contracts.topics import DEAD_LETTER_TYPES
 
 CONTENT_TYPE = "application/cloudevents+json"
 LARGEST = 1_000_000
@@ -122,7 +122,7 @@ def _event(attributes: dict[str, Any]) -> Event[Model]:
         event = reader(attributes)
     except ValidationError:
         event = _read_again(reader, attributes)
-    if not event.tenant_id and wire_type != DEAD_LETTER:
+    if not event.tenant_id and wire_type not in DEAD_LETTER_TYPES:
         raise Rejected("missing_attribute", "tenantid is missing")
     pair_key = _pair_key(event)
     return event if pair_key == event.pair_key else replace(event, pair_key=pair_key)

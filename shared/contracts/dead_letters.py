@@ -1,4 +1,4 @@
-"""``<service>.dead-letters.v1``: what a service could not handle, with the reason and the original bytes."""
+"""``<service>.dead-letters.v1``: what a service could not handle, and what became of it."""
 
 from shared.contracts.event import Model
 from shared.contracts.fields import Count, Word
@@ -22,3 +22,24 @@ class DeadLetter(Model):
     detail: str
     attempts: Count
     parked_key: str | None = None
+
+
+class DeadLetterEnd(Model):
+    """What became of one record that was put aside; ``by`` is absent where nobody had to ask."""
+
+    service: Word
+    topic: str
+    partition: Count
+    offset: Count
+    parked_key: str | None = None
+    by: str | None = None
+
+
+class DeadLetterReplayed(DeadLetterEnd):
+    """The service has handled it after all."""
+
+
+class DeadLetterDropped(DeadLetterEnd):
+    """Somebody decided that it never will be handled, and said why."""
+
+    why: str

@@ -8,7 +8,7 @@ from shared.contracts.agents import AgentChanged
 from shared.contracts.chat_commands import ChatCommand, ChatReachOut
 from shared.contracts.chats import ChatCommandRefused, ChatFact, ChatRecorded
 from shared.contracts.customers import CustomerChanged, CustomerErased
-from shared.contracts.dead_letters import DeadLetter
+from shared.contracts.dead_letters import DeadLetter, DeadLetterEnd
 from shared.contracts.deliveries import Delivery
 from shared.contracts.directory import DirectoryDocument
 from shared.contracts.event import Event, Model
@@ -71,7 +71,7 @@ def _place(event: Event[Model]) -> tuple[str, ...]:
             place = (by.id or by.role,)
         case TicketCommand() as command:
             place = ("ticket", command.ticket_id)
-        case DeadLetter() as letter:
+        case DeadLetter() | DeadLetterEnd() as letter:
             place = ("record", letter.parked_key or f"{letter.topic}/{letter.partition}")
         case data:
             place = _place_of_pairless_conversation(event.id, data)

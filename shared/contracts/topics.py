@@ -21,13 +21,17 @@ from shared.contracts import (
     ticket_commands,
     tickets,
 )
-from shared.contracts.dead_letters import DeadLetter
+from shared.contracts.dead_letters import DeadLetter, DeadLetterDropped, DeadLetterReplayed
 from shared.contracts.event import Model
 
 SERVICES = ("presence", "routing", "tickets", "outbound", "gateway", "desk")
 RETENTION_DAYS = 30
 """How long records are kept where an installation says nothing else (docs/contracts.md, 4)."""
-DEAD_LETTER = "chatdesk.dead_letter.parked.v1"
+DEAD_LETTER_TYPES: Mapping[str, type[Model]] = {
+    "chatdesk.dead_letter.parked.v1": DeadLetter,
+    "chatdesk.dead_letter.replayed.v1": DeadLetterReplayed,
+    "chatdesk.dead_letter.dropped.v1": DeadLetterDropped,
+}
 
 
 class Key(Enum):
@@ -295,7 +299,7 @@ DEAD_LETTER_TOPICS = tuple(
         says=(service,),
         hears=(),
         key=Key.RECORD,
-        types={DEAD_LETTER: DeadLetter},
+        types=DEAD_LETTER_TYPES,
         partitions=1,
     )
     for service in SERVICES

@@ -16,7 +16,7 @@ from pydantic import AwareDatetime
 from shared.contracts import cloudevents
 from shared.contracts.catalogue import model_of, pair_key_of, topic_named, topic_of, types
 from shared.contracts.event import Event, Model
-from shared.contracts.topics import DEAD_LETTER
+from shared.contracts.topics import DEAD_LETTER_TYPES
 
 GOLDEN = Path(__file__).parent / "golden"
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -133,6 +133,9 @@ _VALUES_OF: Mapping[tuple[str, str], Any] = {
     ("AgentDocument", "id"): "agent-7",
     ("AgentDocument", "name"): "Naledi",
     ("DeadLetter", "reason"): "broken_json",
+    ("DeadLetterReplayed", "by"): "naledi",
+    ("DeadLetterDropped", "by"): "naledi",
+    ("DeadLetterDropped", "why"): "a test of the publisher's",
     ("DeadLetter", "detail"): "Expecting value at line 1 column 2",
 }
 
@@ -201,7 +204,7 @@ def readable(event: Event[Model]) -> str:
 
 
 def _source(wire_type: str) -> str:
-    return "routing" if wire_type == DEAD_LETTER else topic_named(topic_of(wire_type)).says[0]
+    return "routing" if wire_type in DEAD_LETTER_TYPES else topic_named(topic_of(wire_type)).says[0]
 
 
 def _subject(data: Model) -> str:
