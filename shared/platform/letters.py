@@ -4,8 +4,9 @@ import zlib
 from datetime import datetime
 
 from shared.contracts import catalogue, cloudevents
-from shared.contracts.dead_letters import DeadLetter
+from shared.contracts.dead_letters import DeadLetter, DeadLetterDropped, DeadLetterReplayed
 from shared.contracts.event import Cause, Event, Model, derived_id
+from shared.platform.asides import Aside
 from shared.platform.journal import OutboxRow
 from shared.platform.records import Parked, readable, readable_headers
 from shared.platform.tables import LANES
@@ -63,3 +64,27 @@ def dead_letter(service: str, parked: Parked, now: datetime) -> OutboxRow:
     if len(value) > LARGEST_EVENT:
         value = encoded(value=None, headers=(), key=None)
     return OutboxRow(lane_of(parked.key), f"{service}.dead-letters.v1", parked.key, value)
+
+
+def end_of_letter(
+    service: str, one: Aside, now: datetime, *, by: str | None, dropped_because: str | None = None
+) -> OutboxRow:
+    """Build the event that tells what became of a record that was put aside: replayed, or dropped."""
+    record = one.record
+    source = f"{record.topic}/{record.partition}/{record.offset}"
+    ended = {
+        "service": service,
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "parked_key": one.key if one.blocks_key else None,
+        "by": by,
+    }
+    said: Model = (
+        DeadLetterReplayed.model_validate(ended)
+        if dropped_because is None
+        else DeadLetterDropped.model_validate(ended | {"why": dropped_because})
+    )
+    cause = Cause(one.tenant_id, derived_id(service, source))
+    event = catalogue.fact(cause, said, source=service, subject=source, time=now)
+    return OutboxRow(lane_of(one.key), f"{service}.dead-letters.v1", one.key, cloudevents.encode(event))

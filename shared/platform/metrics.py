@@ -29,3 +29,19 @@ DUE_FIRED = Counter("chatdesk_due_fired", "Timers and sweeps carried out.", ["ki
 DUE_FAILED = Counter("chatdesk_due_failed", "Timers and sweeps that raised.", ["kind"])
 READ_LAG_SECONDS = Gauge("chatdesk_read_lag_seconds", "How long ago every input had been read to its end.")
 REBALANCES = Counter("chatdesk_rebalances", "Times the partitions of this process changed.")
+PARTITION_PAUSED = Gauge(
+    "chatdesk_partition_paused",
+    "1 while a partition this process has is paused at the limit of dead letters.",
+    ["topic", "partition"],
+)
+PARKED_KEYS = Gauge("chatdesk_parked_keys", "Keys of this service whose events wait to be replayed.")
+PARKED_OLDEST_SECONDS = Gauge(
+    "chatdesk_parked_oldest_seconds", "How long the oldest event of a parked key has waited; 0: none is."
+)
+DEAD_LETTERS_REPLAYED = Counter(
+    "chatdesk_dead_letters_replayed", "Records put aside that were handled after all.", ["topic"]
+)
+DEAD_LETTERS_DROPPED = Counter(
+    "chatdesk_dead_letters_dropped", "Records put aside that somebody decided not to handle.", ["topic"]
+)
+REPLAYS_FAILED = Counter("chatdesk_replays_failed", "Records whose replay failed again.", ["topic", "reason"])

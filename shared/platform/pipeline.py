@@ -71,7 +71,7 @@ class Pipeline:
     ) -> None:
         self._service = service
         self._handles = frozenset(service.handles)
-        self._repeatable = self._handles & (catalogue.echoes_of(service.name) | set(service.repeatable))
+        self._repeatable = repeatable_of(service)
         self._transactions = transactions
         self._journal = journal
         self._parking = Parking()
@@ -303,6 +303,11 @@ def rejected(rejection: Rejection) -> Parked:
         blocks_key=False,
         admitted=True,
     )
+
+
+def repeatable_of(service: Service) -> frozenset[str]:
+    """Return the types whose repeats a service handles (see `shared.platform.triage.triage`)."""
+    return frozenset(service.handles) & (catalogue.echoes_of(service.name) | set(service.repeatable))
 
 
 def all_topics(types: Iterable[str]) -> tuple[str, ...]:
