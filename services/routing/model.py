@@ -1,8 +1,9 @@
 """What routing knows: chats, agents, departments, calendars and rules, as they are at one moment."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
+from typing import Any
 from urllib.parse import quote, unquote
 
 from shared.contracts.inbound_messages import MessageReceived
@@ -66,6 +67,10 @@ class Chat:
     queued_at: datetime | None = None
     """Entry into the queue: ``max_wait`` counts from it."""
     last_word: str = "none"
+
+    def after(self, **changes: Any) -> "Chat":
+        """Return the chat's next version, with these fields changed."""
+        return replace(self, version=self.version + 1, **changes)
 
     @property
     def key(self) -> Key:

@@ -55,11 +55,11 @@ def _plain(value: Any) -> Any:
 
 
 def _require_plain_number(value: float) -> None:
-    if isinstance(value, float):
-        if not isfinite(value):
-            raise ValueError("must hold finite numbers only")
-    elif not -_WIDEST <= value < _WIDEST:
-        raise ValueError("must hold numbers of at most 64 bits")
+    if isinstance(value, int):
+        if not -_WIDEST <= value < _WIDEST:
+            raise ValueError("must hold numbers of at most 64 bits")
+    elif not isfinite(value):
+        raise ValueError("must hold finite numbers only")
 
 
 Id: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]

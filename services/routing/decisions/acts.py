@@ -24,7 +24,7 @@ def reply(floor: Floor, received: Received) -> None:
     cause = received.event.as_cause()
     chat = floor.tell(
         cause,
-        replace(chat, last_word="business"),
+        chat.after(last_word="business"),
         chats.ChatMessageAdded,
         message_id=command.request_id,
         direction="outbound",

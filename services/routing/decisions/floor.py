@@ -110,7 +110,7 @@ class Floor:
     def open(self, cause: Cause, chat: Chat) -> Chat:
         """Begin a chat."""
         self._open[chat.pair.key] = chat.key
-        return self.tell(cause, chat, chats.ChatOpened)
+        return self.tell(cause, chat.after(), chats.ChatOpened)
 
     def settle(self, cause: Cause, chat: Chat, *, serving: bool = False, reason: str | None = None) -> Chat:
         """Place a chat that nobody holds. ``serving`` takes it from the queue, so nobody is ahead of it."""
@@ -140,15 +140,14 @@ class Floor:
             self.agents[agent.key], load=self.agents[agent.key].load + 1, last_assigned_at=self.now
         )
         self._agent_changed(agent)
-        assigned = replace(
-            chat,
+        assigned = chat.after(
             state=State.ASSIGNED,
             agent_id=agent.agent_id,
             assignment_version=chat.assignment_version + 1,
             queued_at=None,
         )
         self.tell(cause, assigned, chats.ChatAssigned, agent_load=agent.load, **told)
-        return self.forget_ticket(self.chats[chat.key])
+        return self.forget_ticket(assigned)
 
     def divert(self, cause: Cause, chat: Chat, reason: str, **told: Any) -> Chat:
         """Make the chat a ticket; one that is a ticket already stays the same ticket."""
@@ -156,23 +155,23 @@ class Floor:
             return chat
         chat = self._leave_queue(self.release(chat))
         ticket_id = chat.ticket_id or derived_id(cause.id, "ticket", chat.chat_id)
-        diverted = replace(chat, state=State.DIVERTED, agent_id=None, ticket_id=ticket_id, queued_at=None)
+        diverted = chat.after(state=State.DIVERTED, agent_id=None, ticket_id=ticket_id, queued_at=None)
         return self.tell(cause, diverted, chats.ChatDiverted, reason=reason, **told)
 
     def forget_ticket(self, chat: Chat) -> Chat:
         """Let go of a ticket that ends, with the assignment that names it or by hand; the next is another."""
-        return chat if chat.ticket_id is None else self._keep(replace(chat, ticket_id=None))
+        return chat if chat.ticket_id is None else self.keep(replace(chat, ticket_id=None))
 
     def next_ticket(self, cause: Cause, chat: Chat, reason: str) -> Chat:
         """Give a diverted chat another ticket: the customer wrote after its ticket was closed."""
         ticket_id = derived_id(cause.id, "ticket", chat.chat_id)
-        return self.tell(cause, replace(chat, ticket_id=ticket_id), chats.ChatDiverted, reason=reason)
+        return self.tell(cause, chat.after(ticket_id=ticket_id), chats.ChatDiverted, reason=reason)
 
     def close(self, cause: Cause, chat: Chat, **told: Any) -> Chat:
         """End a chat."""
         chat = self._leave_queue(self.release(chat))
         self._open.pop(chat.pair.key, None)
-        return self.tell(cause, replace(chat, state=State.CLOSED), chats.ChatClosed, **told)
+        return self.tell(cause, chat.after(state=State.CLOSED), chats.ChatClosed, **told)
 
     def release(self, chat: Chat) -> Chat:
         """Take a chat from its agent, whose slot is then free for whoever waits in their departments."""
@@ -189,15 +188,11 @@ class Floor:
         self._agent_changed(agent)
 
     def tell(self, cause: Cause, chat: Chat, kind: type[FactT], **told: Any) -> Chat:
-        """Keep a chat's next version and say what happened to it."""
-        chat = self.next_version(chat)
+        """Keep a chat as it is after a change and say what happened to it."""
+        self.keep(chat)
         data = kind(**chat_fields(chat), **told)
         self.say(cause, data, subject=chat.chat_id, pair_key=chat.pair.key, nth=chat.version)
         return chat
-
-    def next_version(self, chat: Chat) -> Chat:
-        """Keep a chat as its next version; the caller says what that was."""
-        return self._keep(replace(chat, version=chat.version + 1))
 
     def say(self, cause: Cause, data: Model, *, subject: str, pair_key: str | None, nth: int = 0) -> None:
         """Put an event into the outcome; without a ``pair_key`` its data name the pair, if there is one."""
@@ -238,8 +233,8 @@ class Floor:
         chat = self.release(chat)
         if chat.department is not None:
             self._ahead[chat.department] = self._ahead.get(chat.department, 0) + 1
-        queued = replace(
-            chat, state=State.QUEUED, queued_at=self.now, waiting_since=chat.waiting_since or self.now
+        queued = chat.after(
+            state=State.QUEUED, queued_at=self.now, waiting_since=chat.waiting_since or self.now
         )
         if reason is not None:
             return self.tell(cause, queued, chats.ChatRequeued, reason=reason, why=why)
@@ -253,7 +248,8 @@ class Floor:
             self._ahead[chat.department] = max(0, self._ahead.get(chat.department, 0) - 1)
         return chat
 
-    def _keep(self, chat: Chat) -> Chat:
+    def keep(self, chat: Chat) -> Chat:
+        """Put a chat into the working copy, to be saved."""
         self.chats[chat.key] = chat
         self._touched_chats[chat.key] = None
         return chat

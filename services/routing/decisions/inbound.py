@@ -1,6 +1,5 @@
 """The one decision point for every inbound message (docs/rules.md, 3)."""
 
-from dataclasses import replace
 from typing import cast
 
 from services.routing.decisions.floor import AGENT_LOST, Floor
@@ -74,12 +73,9 @@ def _go_on(floor: Floor, cause: Cause, chat: Chat) -> None:
 
 def _add(floor: Floor, cause: Cause, chat: Chat, message: MessageReceived) -> Chat:
     heard = max(chat.last_inbound_at, message.sent_at) if chat.last_inbound_at else message.sent_at
-    chat = replace(
-        chat, last_inbound_at=heard, last_word="customer", customer_address=message.customer_address
-    )
     return floor.tell(
         cause,
-        chat,
+        chat.after(last_inbound_at=heard, last_word="customer", customer_address=message.customer_address),
         chats.ChatMessageAdded,
         message_id=message.provider_message_id,
         direction="inbound",
@@ -113,7 +109,7 @@ def _record(floor: Floor, received: Received, why: str) -> None:
     message = cast(InboundMessage, event.data)
     pair = Pair.of(event.tenant_id, message.channel, message.business_address, message.customer_address)
     chat = floor.open_chat(pair.key)
-    chat = floor.next_version(chat) if chat is not None and chat.state in LIVE else None
+    chat = floor.keep(chat.after()) if chat is not None and chat.state in LIVE else None
     floor.say(
         event.as_cause(),
         chats.ChatRecorded(
