@@ -19,9 +19,11 @@ from shared.platform.database import Database
 from shared.platform.faults import is_transient
 from shared.platform.journal import Journal
 from shared.platform.lanes import Lanes
+from shared.platform.parking import Parking
 from shared.platform.pipeline import Pipeline, all_topics, backoff
 from shared.platform.publisher import KafkaPublisher
 from shared.platform.reading import Reader
+from shared.platform.replays import Replays
 from shared.platform.running import Running
 from shared.platform.service import Service
 from shared.platform.settings import PlatformSettings
@@ -110,6 +112,13 @@ class _Assembly:
             clock=clock,
             fired=self._due_committed,
         )
+        self._replays = Replays(
+            service=service,
+            transactions=self._database.transaction,
+            journal=self._journal,
+            pipeline=pipeline,
+            clock=clock,
+        )
         self._running = Running(
             clock=clock,
             transactions=self._database.transaction,
@@ -143,7 +152,8 @@ class _Assembly:
         if self._reader is not None:
             reader = self._reader
             self._spawn("watch", lambda: reader.watch(stopping))
-            self._spawn("timers", lambda: self._timers_after_facts(reader, stopping))
+            self._spawn("timers", lambda: self._after_facts(self._timers.run, reader, stopping))
+            self._spawn("replays", lambda: self._after_facts(self._replays.run, reader, stopping))
         self._spawn("beat", self._beat)
         self._spawn("forget", self._forget)
         for work in self._background:
@@ -168,11 +178,13 @@ class _Assembly:
             else:
                 return
 
-    async def _timers_after_facts(self, reader: Reader, stopping: asyncio.Event) -> None:
-        """No timer judges anything before the facts it judges by were read (cold start)."""
+    async def _after_facts(
+        self, work: Callable[[asyncio.Event], Awaitable[None]], reader: Reader, stopping: asyncio.Event
+    ) -> None:
+        """No timer or replay judges anything before the facts it judges by were read (cold start)."""
         while not reader.caught_up and not stopping.is_set():
             await self._running.wait(0.05)
-        await self._timers.run(stopping)
+        await work(stopping)
 
     async def _beat(self) -> None:
         """Show that the loop turns, and end the process when a batch could not be brought to its end."""
@@ -187,11 +199,13 @@ class _Assembly:
             await self._running.wait(0.5)
 
     async def _forget(self) -> None:
+        parking = Parking()
         while not self._running.stopping.is_set():
-            deleted = FORGET_SLICE
-            while deleted == FORGET_SLICE:
-                async with self._database.transaction() as tx:
-                    deleted = await self._journal.forget_seen(tx, self._clock.now(), FORGET_SLICE)
+            for forget in (self._journal.forget_seen, parking.forget_alone):
+                deleted = FORGET_SLICE
+                while deleted == FORGET_SLICE:
+                    async with self._database.transaction() as tx:
+                        deleted = await forget(tx, self._clock.now(), FORGET_SLICE)
             await self._running.wait(FORGET_EVERY_SECONDS)
 
     async def _stop_working(self) -> None:
@@ -209,14 +223,15 @@ class _Assembly:
         await self._database.close()
         self._log.info("stopped")
 
-    async def _alive(self) -> dict[str, bool]:
+    async def _alive(self) -> dict[str, bool | str]:
         return {"loop": self._clock.monotonic() - self._turned < ALIVE_SECONDS}
 
-    async def _ready(self) -> dict[str, bool]:
-        checks = {"database": await self._database.answers()}
+    async def _ready(self) -> dict[str, bool | str]:
+        checks: dict[str, bool | str] = {"database": await self._database.answers()}
         checks |= {name: await answers() for name, answers in self._answers.items()}
         if self._reader is not None:
             checks |= {"assignment": self._reader.assigned, "facts": self._reader.caught_up}
+            checks["dead_letters"] = str(self._reader.pausing) if self._reader.pausing else True
         return checks
 
 

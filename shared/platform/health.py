@@ -7,7 +7,8 @@ from typing import Any
 from faststream.asgi import AsgiResponse, get
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-Check = Callable[[], Awaitable[dict[str, bool]]]
+Check = Callable[[], Awaitable[dict[str, bool | str]]]
+"""What was checked, by name: whether it is good, or why it is not."""
 
 
 def routes(alive: Check, ready: Check) -> list[tuple[str, Any]]:
@@ -28,7 +29,12 @@ def routes(alive: Check, ready: Check) -> list[tuple[str, Any]]:
     return [("/healthz", healthz), ("/readyz", readyz), ("/metrics", exposition)]
 
 
-def _answer(checks: dict[str, bool]) -> AsgiResponse:
+def _answer(found: dict[str, bool | str]) -> AsgiResponse:
+    checks = {name: one is True for name, one in found.items()}
     good = all(checks.values())
-    body = json.dumps({"status": "ok" if good else "failing", "checks": checks}).encode()
+    reasons = {name: one for name, one in found.items() if isinstance(one, str)}
+    told = {"status": "ok" if good else "failing", "checks": checks} | (
+        {"reasons": reasons} if reasons else {}
+    )
+    body = json.dumps(told).encode()
     return AsgiResponse(body, 200 if good else 503, headers={"content-type": "application/json"})

@@ -6,6 +6,7 @@ MOST = 20
 WINDOW = 1_000
 """Offsets back from a dead letter, itself included, in which others count beside it."""
 MOST_IN_A_ROW = 10
+REACHED = f"{MOST} dead letters within {WINDOW} records, or {MOST_IN_A_ROW} in a row"
 BEHIND = "behind_parked"
 """The reason of an event that waits behind a parked one: it is no fault of its own, and does not count."""
 

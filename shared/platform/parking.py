@@ -144,23 +144,21 @@ class Parking:
         )
         return {(row.topic, row.partition): Counted(frozenset(row.offsets), row.paused) for row in rows}
 
-    async def pause(self, tx: AsyncConnection, places: Mapping[Place, str], now: datetime) -> None:
-        """Pause partitions, each with its reason, until somebody resumes them."""
-        for (topic, partition), reason in sorted(places.items()):
+    async def pause(self, tx: AsyncConnection, places: Iterable[Place], now: datetime) -> None:
+        """Pause partitions until somebody resumes them."""
+        for topic, partition in sorted(places):
             await tx.execute(
                 text(
-                    "update positions set paused_at = :now, paused_reason = :reason "
+                    "update positions set paused_at = :now "
                     "where topic = :topic and partition = :partition and paused_at is null"
                 ),
-                {"topic": topic, "partition": partition, "reason": reason, "now": now},
+                {"topic": topic, "partition": partition, "now": now},
             )
 
-    async def paused(self, tx: AsyncConnection) -> dict[Place, str]:
-        """Return the paused partitions, each with its reason."""
-        rows = await tx.execute(
-            text("select topic, partition, paused_reason from positions where paused_at is not null")
-        )
-        return {(topic, partition): reason for topic, partition, reason in rows}
+    async def paused(self, tx: AsyncConnection) -> set[Place]:
+        """Return the paused partitions."""
+        rows = await tx.execute(text("select topic, partition from positions where paused_at is not null"))
+        return {(topic, partition) for topic, partition in rows}
 
     async def standing(self, tx: AsyncConnection) -> Standing:
         """Return how many keys are parked, and since when the oldest."""

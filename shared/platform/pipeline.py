@@ -20,7 +20,7 @@ from shared.platform.clock import Clock
 from shared.platform.faults import is_race, is_timeout, is_transient
 from shared.platform.journal import Journal
 from shared.platform.letters import dead_letter, outbox_row
-from shared.platform.limit import MOST, MOST_IN_A_ROW, WINDOW, counts, limit_reached
+from shared.platform.limit import counts, limit_reached
 from shared.platform.log import masked
 from shared.platform.outcome import Outcome, Rejection
 from shared.platform.parking import Parking, Place
@@ -194,8 +194,7 @@ class Pipeline:
                 reached[place] = hit + 1
         if len(_before(items, reached)) < len(items):
             raise _OverLimit(reached)
-        why = f"{MOST} dead letters in {WINDOW} records, or {MOST_IN_A_ROW} in a row"
-        await self._parking.pause(tx, dict.fromkeys(reached, why), now)
+        await self._parking.pause(tx, reached, now)
         return reached
 
     def _tell(self, new: Sequence[Parked], stops: Mapping[Place, int]) -> None:

@@ -25,6 +25,8 @@ from shared.platform.clock import Clock
 from shared.platform.faults import is_transient
 from shared.platform.journal import Journal
 from shared.platform.observer import Observer
+from shared.platform.parking import Parking
+from shared.platform.pausing import Pausing
 from shared.platform.pipeline import Pipeline, Transactions, backoff
 from shared.platform.records import Record
 from shared.platform.watchdog import Place, Watchdog
@@ -78,6 +80,8 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._quiet: dict[Place, tuple[int, int]] = {}
         self._barrier: dict[Place, int] | None = None
         self._watchdog = Watchdog(stuck_seconds)
+        self._parking = Parking()
+        self.pausing = Pausing()
         self._rebalancing = False
         """Set while we ourselves hold a rebalance up: a batch is drained, or partitions are taken up."""
         self.caught_up = not any(catalogue.is_compacted(topic) for topic in topics)
@@ -123,9 +127,11 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._begun += 1
         try:
             batch = [self._record(one) for one in records]
-            await self._pipeline.run(batch)
-            self._advance(batch)
-            await self._commit({(record.topic, record.partition): record.offset + 1 for record in batch})
+            stops = await self._pipeline.run(batch)
+            self._pause(stops)
+            handled = self.pausing.left(batch, stops)
+            self._advance(handled)
+            await self._commit({(record.topic, record.partition): record.offset + 1 for record in handled})
         except Exception as error:  # noqa: BLE001 - handed to the supervisor, which ends the process
             self.failure = error
             self._log.critical("batch_lost_its_way", exc_info=error)
@@ -135,6 +141,29 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     def _record(self, one: Any) -> Record:
         topic = one.topic.removeprefix(self._prefix)
         return Record(topic, one.partition, one.offset, one.key, one.value, tuple(one.headers))
+
+    def _pause(self, places: Iterable[Place]) -> None:
+        """Fetch no more of these partitions; the database remembers that they are paused."""
+        consumer = self._subscriber.consumer
+        mine = consumer.assignment().intersection(map(self._partition, places))
+        self.pausing.begin(map(self._place, mine))
+        consumer.pause(*mine)
+
+    async def _resume(self, consumer: AIOKafkaConsumer) -> None:
+        """Read on where somebody has resumed a partition, from where it was paused."""
+        assignments = self._assignments
+        async with self._transactions() as tx:
+            paused = await self._parking.paused(tx)
+        if not self._is_steady(assignments):
+            return
+        for place in self.pausing.resumed(paused):
+            tp = self._partition(place)
+            consumer.seek(tp, self._next[place])
+            self._quiet.pop(place, None)
+            self.pausing.end([place])
+            if self.caught_up or catalogue.is_compacted(place[0]):
+                consumer.resume(tp)
+            self._log.warning("partition_resumed", topic=place[0], partition=place[1])
 
     def _advance(self, batch: Iterable[Record]) -> None:
         for record in batch:
@@ -163,6 +192,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._assignments += 1
         self._quiet.clear()
         self._committed.clear()
+        self.pausing.end(map(self._place, revoked))
         for place in map(self._place, revoked):
             self._next.pop(place, None)
             self._asked.pop(place, None)
@@ -196,6 +226,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         async with self._transactions() as tx:
             await self._journal.know_partitions(tx, map(self._place, everything))
             known = await self._journal.positions(tx)
+            paused = await self._parking.paused(tx)
         begins = await consumer.beginning_offsets(assigned) if assigned else {}
         ends = await consumer.end_offsets(assigned) if assigned else {}
         if self._barrier is None:
@@ -209,6 +240,8 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             self._next[self._place(tp)] = start
         if not self.caught_up:
             consumer.pause(*(tp for tp in assigned if not catalogue.is_compacted(self._place(tp)[0])))
+        self.pausing.begin(place for place in paused if place in self._next)
+        consumer.pause(*(tp for tp in assigned if self._place(tp) in self.pausing))
         self._taken_up.set()
 
     def _start(self, place: Place, known: Mapping[Place, int | None], begin: int, end: int) -> int:
@@ -230,6 +263,9 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     def _place(self, tp: TopicPartition) -> Place:
         return (tp.topic.removeprefix(self._prefix), tp.partition)
+
+    def _reads(self, place: Place) -> bool:
+        return place in self._next and place not in self.pausing
 
     def _partition(self, place: Place) -> TopicPartition:
         return TopicPartition(self._prefix + place[0], place[1])
@@ -260,7 +296,9 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             return
         if not self.caught_up:
             await self._try_barrier(consumer)
-        mine = [tp for tp in consumer.assignment() if self._place(tp) in self._next]
+        if self.pausing:
+            await self._resume(consumer)
+        mine = [tp for tp in consumer.assignment() if self._reads(self._place(tp))]
         if not mine:
             return
         assignments, asked_at = self._assignments, self._clock.now()
@@ -277,7 +315,11 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def _mark_reached(self) -> None:
         """Say of each partition up to when it was read, where its end of that time has been reached."""
-        reached = {place: at for place, (at, end) in self._asked.items() if self._next[place] >= end}
+        reached = {
+            place: at
+            for place, (at, end) in self._asked.items()
+            if self._reads(place) and self._next[place] >= end
+        }
         if not reached:
             return
         nexts = {place: self._next[place] for place in reached}
@@ -352,7 +394,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             known = await self._journal.positions(tx)
         if all((known.get(place) or 0) >= end for place, end in (self._barrier or {}).items()):
             self.caught_up = True
-            consumer.resume(*consumer.paused())
+            consumer.resume(*(tp for tp in consumer.paused() if self._place(tp) not in self.pausing))
             self._log.info("facts_read")
 
 

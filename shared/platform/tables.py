@@ -22,7 +22,6 @@ STATEMENTS = (
         next_offset bigint,
         read_up_to timestamptz not null default '-infinity',
         paused_at timestamptz,
-        paused_reason text,
         counted_from bigint not null default 0,
         primary key (topic, partition)
     ) with (fillfactor = 50)

@@ -4,6 +4,7 @@ What it does beside counting is asked for by the text of a message: `POISON`, `R
 and `remind in SECONDS`. Run as a process: ``python -m tests.pipeline.counting PORT``.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,9 @@ REMIND = "remind in "
 GATE = 7001
 """The advisory lock of the database that `WAIT` waits for."""
 
+MENDED = "COUNTING_MENDED"
+"""The environment variable of a process in which the bug that `POISON` shows is mended."""
+
 _TABLES = (
     "create table pairs (pair_key text primary key)",
     "create table counters (pair_key text primary key, count bigint not null, remind_at timestamptz)",
@@ -86,6 +90,7 @@ class Fold:
     outcome: Outcome = field(default_factory=Outcome)
     effects: list[tuple[str, int, str]] = field(default_factory=list)
     agents: dict[str, int] = field(default_factory=dict)
+    mended: bool = False
 
     def count(self, cause: Cause, pair_key: str, message_id: str, content: Any) -> None:
         """Count one message and say so, as the next version of the pair's chat."""
@@ -138,7 +143,7 @@ class Fold:
             case data:
                 content = content_of(data)
                 match wanted(content):
-                    case word if word == POISON:
+                    case word if word == POISON and not self.mended:
                         raise ValueError("nobody can decide on this")
                     case word if word == REJECT:
                         self.outcome.rejected.append(
@@ -161,12 +166,15 @@ class Fold:
 class Counting:
     """The handlers: lock the pairs, read their counters, fold, save."""
 
-    def __init__(self, locking: Locking = Locking.BEFORE_READING) -> None:
+    def __init__(self, locking: Locking = Locking.BEFORE_READING, *, mended: bool = False) -> None:
         self._locking = locking
+        self.mended = mended
+        """Whether the bug that `POISON` shows is mended."""
 
     async def handle(self, tx: AsyncConnection, batch: Sequence[Received], now: datetime) -> Outcome:
         conversation = [one.event for one in batch if not isinstance(one.event.data, AgentChanged)]
         fold = Fold(await self._counters(tx, {catalogue.key_of(event) for event in conversation}), now)
+        fold.mended = self.mended
         if any(wanted(content_of(event.data)) == WAIT for event in conversation):
             await tx.execute(text("select pg_advisory_xact_lock_shared(:gate)"), {"gate": GATE})
         for received in batch:
@@ -288,7 +296,9 @@ async def create_schema(database_url: str, schema: str = NAME) -> None:
 
 
 def create_app(platform: PlatformSettings | None = None) -> AsgiFastStream:
-    return build(Service(NAME, Counting(), handles=HANDLES), platform or PlatformSettings())
+    return build(
+        Service(NAME, Counting(mended=MENDED in os.environ), handles=HANDLES), platform or PlatformSettings()
+    )
 
 
 if __name__ == "__main__":
