@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import platform
 import sys
@@ -33,6 +34,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the report")
     chosen = parser.parse_args()
     console = Console(soft_wrap=True)
+    # Topics are minutes old at most: that a leader is not known yet is told and tried again.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         with stage.servers() as addresses:
             rounds = uvloop.run(

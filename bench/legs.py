@@ -54,7 +54,9 @@ async def run_routing(settings: PlatformSettings, count: int) -> Measured:
     connection = await asyncpg.connect(settings.database_url)
     try:
         service = "from ops.cli import main; main()"
-        async with _process(settings, "-c", service, "run", "routing", "--port", str(free_port("bench"))) as process:
+        async with _process(
+            settings, "-c", service, "run", "routing", "--port", str(free_port("bench"))
+        ) as process:
             before = await _until(connection, process, 1)
             started, cpu = time.perf_counter(), _cpu_seconds(process.pid)
             done = await _until(connection, process, count)

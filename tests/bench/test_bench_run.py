@@ -1,0 +1,26 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.legs import LEGS
+
+pytestmark = pytest.mark.long
+
+
+def test_every_leg_does_its_work_on_servers_of_its_own_and_each_goal_is_judged(tmp_path: Path) -> None:
+    sizes = ("--rounds", "1", "--messages", "1500", "--naive", "30")
+    ran = subprocess.run(
+        [sys.executable, "-m", "bench", *sizes, "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert [line.split()[0] for line in ran.stdout.strip().splitlines()[-2:]] == ["P1", "P2"]
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert set(report["rounds"][0]) == set(LEGS)
+    assert [goal["name"] for goal in report["goals"]] == ["P1", "P2"]
