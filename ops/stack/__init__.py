@@ -2,7 +2,8 @@
 
 from ops.stack.addresses import Addresses
 from ops.stack.errors import StackError
-from ops.stack.local import LocalServer, LocalStack, Standing
+from ops.stack.kinds import Standing
+from ops.stack.local import LocalServer, LocalStack
 from ops.stack.resolve import address_of, ensure_up, project_stack
 
 __all__ = [

@@ -9,9 +9,9 @@ import typer
 
 from ops.stack.addresses import Given, given
 from ops.stack.errors import StackError
-from ops.stack.kinds import Kind
-from ops.stack.local import KINDS, Standing
+from ops.stack.kinds import Kind, Standing
 from ops.stack.resolve import ensure_up, project_stack
+from ops.stack.stack import KINDS
 
 _Result = TypeVar("_Result")
 
@@ -42,13 +42,13 @@ def up() -> None:
 @app.command()
 def down() -> None:
     """Stop the local servers; their data stay."""
-    _or_exit(project_stack(_aside).down)
+    _or_exit(lambda: project_stack(_aside).down())
 
 
 @app.command()
 def reset() -> None:
     """Stop the local servers and remove their data."""
-    _or_exit(project_stack(_aside).reset)
+    _or_exit(lambda: project_stack(_aside).reset())
 
 
 @app.command()

@@ -12,7 +12,7 @@ from ops.stack import jars
 from ops.stack.answers import kafka_silence
 from ops.stack.children import Launch, last_words, run_to_end
 from ops.stack.errors import StackError
-from ops.stack.kinds import Kind, Tell
+from ops.stack.kinds import Box, Boxed, Kind, Tell
 from ops.stack.ports import free_port
 
 _OLDEST_JAVA = 17
@@ -52,6 +52,12 @@ _SETTINGS = {
     "num.io.threads": "4",
     "background.threads": "2",
 }
+# Only the first compiler tier. The second one's compiler threads compete with everything else for the cores:
+# over its first half million records the broker took 5 to 8 microseconds of CPU each without it, 12 to 18
+# with it (two cores, lz4, acks=all). Only brokers that run for hours would gain.
+_JAVA_OPTIONS = ("-Xmx512m", "-Xms256m", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+_DATA_IN_BOX = "/var/lib/kafka/data"
+_CONTROLLER_IN_BOX = 9093
 
 
 @dataclass(frozen=True)
@@ -80,12 +86,8 @@ class KafkaProgram:
         return Launch(self._run("kafka.Kafka", str(_write_settings(data, port))), data)
 
     def _run(self, main_class: str, *arguments: str) -> list[str]:
-        # Only the first compiler tier. The second one's compiler threads compete with everything else for the
-        # cores: over its first half million records the broker took 5 to 8 microseconds of CPU each without
-        # it, 12 to 18 with it (two cores, lz4, acks=all). Only brokers that run for hours would gain.
-        options = ["-Xms256m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"]
         return [
-            *(str(self.executable), *options, f"-Dlog4j2.configurationFile={_LOGGING}"),
+            *(str(self.executable), *_JAVA_OPTIONS, f"-Dlog4j2.configurationFile={_LOGGING}"),
             *("-cp", self.classpath, main_class, *arguments),
         ]
 
@@ -143,11 +145,26 @@ def _write_settings(data: Path, port: int) -> Path:
     return file
 
 
+def _boxed(host: str, port: int) -> Boxed:
+    placed = {
+        "log.dirs": _DATA_IN_BOX,
+        "listeners": f"PLAINTEXT://:{port},CONTROLLER://localhost:{_CONTROLLER_IN_BOX}",
+        "advertised.listeners": f"PLAINTEXT://{host}:{port}",
+        "controller.quorum.voters": f"1@localhost:{_CONTROLLER_IN_BOX}",
+    }
+    variables = {
+        f"KAFKA_{name.replace('.', '_').upper()}": value for name, value in (_SETTINGS | placed).items()
+    }
+    heap, *others = _JAVA_OPTIONS
+    return Boxed(variables | {"KAFKA_HEAP_OPTS": heap, "KAFKA_JVM_PERFORMANCE_OPTS": " ".join(others)})
+
+
 KAFKA = Kind(
     name="kafka",
     product="Kafka",
     variable="CHATDESK_KAFKA",
     find=find,
+    box=Box("apache/kafka:4.3.1", _DATA_IN_BOX, _boxed),
     address=lambda port: f"127.0.0.1:{port}",
     silence=kafka_silence,
     stopped_by=SIGTERM,

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version as wheel_version
@@ -15,7 +15,7 @@ from signal import SIGINT
 from ops.stack.answers import postgres_silence
 from ops.stack.children import Launch, last_words, run_to_end
 from ops.stack.errors import StackError
-from ops.stack.kinds import Kind, Tell
+from ops.stack.kinds import Box, Boxed, Kind, Tell
 from ops.stack.reach import copy_open_to_all, is_open_to_all, make_open_to_all
 
 _OLDEST = 15
@@ -25,14 +25,17 @@ _UNPRIVILEGED = 65534
 _OUT_OF_HOME = Path("/var/lib/chatdesk")
 _CACHE_FOR_ALL = Path("/var/cache/chatdesk")
 _SETTINGS = {
-    "listen_addresses": "127.0.0.1",
-    # Clients come by TCP alone; a socket in a shared folder would be one more thing to clean up.
-    "unix_socket_directories": "",
     "max_connections": "300",
     "shared_buffers": "128MB",
     # Its default, said aloud: what the tests and the demo show must hold with durable commits.
     "fsync": "on",
 }
+_PLACED = {
+    "listen_addresses": "127.0.0.1",
+    # Clients come by TCP alone; a socket in a shared folder would be one more thing to clean up.
+    "unix_socket_directories": "",
+}
+_CLUSTER = ("--no-sync", "--encoding=UTF8", "--locale=C.UTF-8")
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class PostgresProgram:
         unfinished.mkdir(mode=0o700)
         if (uid := _uid()) is not None:
             os.chown(unfinished, uid, uid)
-        options = ("--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust")
+        options = (*_CLUSTER, "--no-instructions", "--auth=trust")
         initdb = [str(self.folder / "initdb"), *options, f"--username={_NAME}", "--pgdata", str(unfinished)]
         single = [str(self.executable), "--single", "-D", str(unfinished), "postgres"]
         if not (
@@ -75,8 +78,7 @@ class PostgresProgram:
 
     def launch(self, data: Path, port: int) -> Launch:
         """Serve without passwords, on loopback alone."""
-        settings = [f"{key}={value}" for key, value in (_SETTINGS | {"port": str(port)}).items()]
-        options = [word for setting in settings for word in ("-c", setting)]
+        options = _options(_SETTINGS | _PLACED | {"port": str(port)})
         cluster = data.resolve()
         return Launch([str(self.executable), "-D", str(cluster), *options], cluster, _uid())
 
@@ -137,6 +139,10 @@ def _version(folder: Path) -> str | None:
     return found.group() if found else None
 
 
+def _options(settings: Mapping[str, str]) -> list[str]:
+    return [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+
+
 def _uid() -> int | None:
     return _UNPRIVILEGED if os.geteuid() == 0 else None
 
@@ -164,11 +170,26 @@ def _reachable(package: Path, tell: Tell) -> Path:
     return copy / package.name
 
 
+def _boxed(host: str, port: int) -> Boxed:  # noqa: ARG001 - a database tells nobody where it is
+    return Boxed(
+        environment={
+            "PGPORT": str(port),
+            "POSTGRES_USER": _NAME,
+            "POSTGRES_DB": _NAME,
+            "POSTGRES_HOST_AUTH_METHOD": "trust",
+            "POSTGRES_INITDB_ARGS": " ".join(_CLUSTER),
+        },
+        # Its own start listens on a socket only, until the database is made: it has to keep that.
+        command=("postgres", *_options(_SETTINGS)),
+    )
+
+
 POSTGRES = Kind(
     name="postgres",
     product="PostgreSQL",
     variable="CHATDESK_DATABASE_URL",
     find=find,
+    box=Box("postgres:17", "/var/lib/postgresql/data", _boxed),
     address=lambda port: f"postgresql://{_NAME}@127.0.0.1:{port}/{_NAME}",
     silence=postgres_silence,
     stopped_by=SIGINT,

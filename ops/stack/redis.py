@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
@@ -13,12 +14,19 @@ from ops.stack import jars
 from ops.stack.answers import redis_silence
 from ops.stack.children import Launch
 from ops.stack.errors import StackError
-from ops.stack.kinds import Kind, Tell
+from ops.stack.kinds import Box, Boxed, Kind, Tell
 
 _OLDEST = (6, 2)
 _IN_JAR = {
     "x86_64": "redis-server-6.2.6-v5-linux-amd64",
     "aarch64": "redis-server-6.2.7-linux-arm64",
+}
+_SETTINGS = {
+    # From an append-only file a restart or a crash of the server keeps the data.
+    "--appendonly": "yes",
+    "--appendfsync": "everysec",
+    "--save": "",
+    "--daemonize": "no",
 }
 _INSTALL = "`sudo apt-get install redis-server` installs one"
 
@@ -36,17 +44,9 @@ class RedisProgram:
         data.mkdir(exist_ok=True)
 
     def launch(self, data: Path, port: int) -> Launch:
-        """Serve from an append-only file, so that a restart or a crash of the server keeps the data."""
-        options = {
-            "--port": str(port),
-            "--bind": "127.0.0.1",
-            "--dir": str(data),
-            "--appendonly": "yes",
-            "--appendfsync": "everysec",
-            "--save": "",
-            "--daemonize": "no",
-        }
-        return Launch([str(self.executable), *(word for pair in options.items() for word in pair)], data)
+        """Serve on loopback alone."""
+        placed = {"--port": str(port), "--bind": "127.0.0.1", "--dir": str(data)}
+        return Launch([str(self.executable), *_options(_SETTINGS | placed)], data)
 
 
 def find(tell: Tell, *, machine: str = platform.machine()) -> RedisProgram:
@@ -62,6 +62,16 @@ def find(tell: Tell, *, machine: str = platform.machine()) -> RedisProgram:
     return RedisProgram(
         binary, _origin("redis-server", version, str(binary)), "none on PATH, so the one in a pinned jar"
     )
+
+
+def _options(settings: Mapping[str, str]) -> list[str]:
+    return [word for pair in settings.items() for word in pair]
+
+
+def _boxed(host: str, port: int) -> Boxed:  # noqa: ARG001 - Redis tells nobody where it is
+    # Who reaches the port is the engine's to say: nobody but this machine.
+    placed = {"--port": str(port), "--protected-mode": "no"}
+    return Boxed(environment={}, command=("redis-server", *_options(_SETTINGS | placed)))
 
 
 def _origin(name: str, version: tuple[int, ...], place: str) -> str:
@@ -96,6 +106,7 @@ REDIS = Kind(
     product="Redis",
     variable="CHATDESK_REDIS_URL",
     find=find,
+    box=Box("redis:8", "/data", _boxed),
     address=lambda port: f"redis://127.0.0.1:{port}/0",
     silence=redis_silence,
     stopped_by=SIGTERM,

@@ -1,4 +1,4 @@
-"""Which servers to use: those the environment gives, else local ones."""
+"""Which servers to use: those the environment gives, else containers, else local processes."""
 
 import os
 from collections.abc import Collection, Mapping
@@ -6,12 +6,13 @@ from pathlib import Path
 
 from ops.stack.addresses import Addresses, Given, given
 from ops.stack.errors import StackError
-from ops.stack.kinds import ServerName, Tell
-from ops.stack.local import KINDS, LocalStack, Standing, quietly
+from ops.stack.kinds import ServerName, Standing, Tell, quietly
+from ops.stack.project import EitherServer, stack_of
+from ops.stack.stack import KINDS, Stack
 
 
 def ensure_up(tell: Tell = quietly, environment: Mapping[str, str] = os.environ) -> Addresses:
-    """Return three servers that answer, starting local ones for those that the environment does not give.
+    """Return three servers that answer, starting our own for those that the environment does not give.
 
     Raises StackError with one line that says what is missing and how to get it. Servers started here go on
     running; `tell` hears of what takes long.
@@ -36,11 +37,10 @@ def _found(
     found: dict[ServerName, Given | Standing] = {
         name: server for name in names if (server := given(KINDS[name], environment))
     }
-    # A Docker engine that answers will come before local servers here.
-    local = [name for name in names if name not in found]
-    if local:
-        _refuse_outside_a_checkout(local, environment)
-        found |= project_stack(tell, environment).start(local)
+    ours = [name for name in names if name not in found]
+    if ours:
+        _refuse_outside_a_checkout(ours, environment)
+        found |= project_stack(tell, environment).start(ours)
     return found
 
 
@@ -54,10 +54,10 @@ def _refuse_outside_a_checkout(names: Collection[ServerName], environment: Mappi
     )
 
 
-def project_stack(tell: Tell = quietly, environment: Mapping[str, str] = os.environ) -> LocalStack:
+def project_stack(tell: Tell = quietly, environment: Mapping[str, str] = os.environ) -> Stack[EitherServer]:
     """Return the stack of this checkout, in `.local/stack`; CHATDESK_LOCAL stands in for `.local`."""
     local = environment.get("CHATDESK_LOCAL")
-    return LocalStack((Path(local) if local else _project() / ".local") / "stack", tell)
+    return stack_of((Path(local) if local else _project() / ".local") / "stack", tell, environment)
 
 
 def _project() -> Path:

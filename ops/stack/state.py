@@ -3,13 +3,17 @@
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ops.stack.children import Child
 from ops.stack.errors import StackError
+from ops.stack.kinds import Tell
+
+LOCK = "lock"
+"""The file of a stack's folder that is locked while its servers change."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,14 @@ class Record:
     """A server that was started: its process, its port on 127.0.0.1, and what was chosen and why."""
 
     child: Child
+    port: int
+    chosen: str
+
+
+@dataclass(frozen=True)
+class BoxRecord:
+    """A container that was started: its port on 127.0.0.1, and what was chosen and why."""
+
     port: int
     chosen: str
 
@@ -30,7 +42,16 @@ def read(file: Path) -> Record | None:
         return None
 
 
-def write(file: Path, record: Record) -> None:
+def read_box(file: Path) -> BoxRecord | None:
+    """As `read`, of a container."""
+    try:
+        told = json.loads(file.read_text("utf-8"))
+        return BoxRecord(int(told["port"]), str(told["chosen"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write(file: Path, record: Record | BoxRecord) -> None:
     """Replace the file in one step, so that a reader sees the old or the new record."""
     draft = file.with_suffix(".new")
     draft.write_text(json.dumps(asdict(record)), "utf-8")
@@ -38,11 +59,13 @@ def write(file: Path, record: Record) -> None:
 
 
 @contextmanager
-def locked(file: Path, when_taken: Callable[[], None]) -> Iterator[None]:
-    """Hold the file's lock; if another holds it, call `when_taken` once and wait.
+def held(root: Path, tell: Tell) -> Iterator[None]:
+    """Hold the stack's lock, so that nobody else starts or stops its servers meanwhile.
 
     The lock goes with its holder, however that ends. StackError if the folder is another user's.
     """
+    root.mkdir(parents=True, exist_ok=True)
+    file = root / LOCK
     try:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
     except PermissionError:
@@ -53,7 +76,7 @@ def locked(file: Path, when_taken: Callable[[], None]) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            when_taken()
+            tell(f"waiting for another command on {root}")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

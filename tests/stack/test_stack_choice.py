@@ -7,8 +7,7 @@ import pytest
 
 from ops.stack import StackError, ensure_up, kafka, postgres, redis
 from ops.stack.addresses import Given, given
-from ops.stack.kinds import Kind
-from ops.stack.local import quietly
+from ops.stack.kinds import Kind, quietly
 
 NO_WHEEL = "a_wheel_that_is_not_installed"
 

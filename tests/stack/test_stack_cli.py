@@ -5,11 +5,12 @@ from typer.testing import CliRunner, Result
 
 from ops.cli import COMMANDS, menu
 from ops.stack import LocalStack
+from ops.stack.project import SETTING
 
 
 def chatdesk(*arguments: str, **environment: str) -> Result:
     """Run the command line, where no server is given unless the test gives it."""
-    given = {"CHATDESK_KAFKA": "", "CHATDESK_DATABASE_URL": "", "CHATDESK_REDIS_URL": ""}
+    given = dict.fromkeys(("CHATDESK_KAFKA", "CHATDESK_DATABASE_URL", "CHATDESK_REDIS_URL", SETTING), "")
     return CliRunner().invoke(menu(), arguments, env=given | environment)
 
 
@@ -64,3 +65,9 @@ def test_a_shell_can_take_over_the_addresses(tmp_path: Path) -> None:
         )
     finally:
         stack.reset()
+
+
+def test_a_way_to_run_servers_that_is_none_is_one_clear_line_and_an_exit_code(tmp_path: Path) -> None:
+    told = chatdesk("stack", "up", CHATDESK_STACK="podman", CHATDESK_LOCAL=str(tmp_path))
+    assert told.exit_code == 1
+    assert told.stderr == "stack: CHATDESK_STACK is docker or local, not 'podman'\n"

@@ -8,7 +8,7 @@ import pytest
 
 from ops.stack import jars
 from ops.stack.errors import StackError
-from ops.stack.local import quietly
+from ops.stack.kinds import quietly
 
 JAR = b"what the jar holds"
 

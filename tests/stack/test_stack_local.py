@@ -21,8 +21,7 @@ from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionErr
 
 from ops.stack import Addresses, LocalServer, LocalStack, StackError, ensure_up, kafka, postgres, state
 from ops.stack.children import Launch, is_alive, kill, spawn, working_in
-from ops.stack.kinds import Kind, ServerName
-from ops.stack.local import quietly
+from ops.stack.kinds import Kind, ServerName, quietly
 from tests.stack.builders import WAITING, a_child
 
 pytestmark = pytest.mark.servers
@@ -137,7 +136,7 @@ def test_servers_given_by_the_environment_win_over_local_ones(tmp_path: Path, up
 
 def test_what_the_environment_does_not_give_is_started(tmp_path: Path, up: Addresses) -> None:
     some = {"CHATDESK_KAFKA": up.kafka, "CHATDESK_DATABASE_URL": up.database_url}
-    used = ensure_up(environment=some | {"CHATDESK_LOCAL": str(tmp_path)})
+    used = ensure_up(environment=some | {"CHATDESK_LOCAL": str(tmp_path), "CHATDESK_STACK": "local"})
     mixed = LocalStack(tmp_path / "stack")
     try:
         assert (used.kafka, used.database_url) == (up.kafka, up.database_url)
@@ -247,7 +246,7 @@ def test_two_commands_at_once_start_each_server_once(tmp_path: Path) -> None:
     start = partial(
         subprocess.Popen[str],
         command,
-        env=environment | {"CHATDESK_LOCAL": str(tmp_path)},
+        env=environment | {"CHATDESK_LOCAL": str(tmp_path), "CHATDESK_STACK": "local"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
