@@ -45,7 +45,10 @@ class CountingProcess(ServiceProcess):
         try:
             yield
         finally:
-            self.signal(signal.SIGCONT)
+            self.wake()
+
+    def wake(self) -> None:
+        self.signal(signal.SIGCONT)
 
     @property
     def alive(self) -> bool:
@@ -145,9 +148,9 @@ class Counting:
         await until_holds(self.count, lambda found: found >= count, seconds=seconds)
 
     async def until_settled(self, *, seconds: float = PATIENCE_SECONDS) -> None:
-        """Wait until the outbox is empty and every offset is committed to the end."""
-        await until_holds(self.outbox, lambda rows: rows == 0, seconds=seconds)
+        """Wait until every offset is committed to the end, and the outbox is empty."""
         await self.until_settled_reading(seconds=seconds)
+        await until_holds(self.outbox, lambda rows: rows == 0, seconds=seconds)
 
     async def until_settled_reading(self, *, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until every offset is committed to the end."""

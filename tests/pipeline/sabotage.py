@@ -4,9 +4,11 @@ Where the break is a moment, SIGUSR1 is that moment.
 """
 
 import asyncio
+import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import uvicorn
@@ -14,6 +16,8 @@ import uvicorn
 from shared.platform import app, reading
 from shared.platform.app import _Assembly
 from shared.platform.clock import SystemClock
+from shared.platform.journal import OutboxRow
+from shared.platform.publisher import Published
 from shared.platform.service import Service
 from shared.platform.settings import PlatformSettings
 from tests.pipeline.counting import HANDLES, NAME, Counting
@@ -47,6 +51,34 @@ def consumer(parts: _Assembly) -> Any:
     return parts._reader._subscriber.consumer
 
 
+def freezing_before_it_sends(parts: _Assembly) -> None:
+    """It stops itself, as SIGSTOP does, with the rows of its lanes in hand and nothing of them sent."""
+    publish = parts._publisher.publish
+
+    async def frozen_first(rows: Sequence[OutboxRow]) -> Published:
+        freeze_once()
+        return await publish(rows)
+
+    parts._publisher.publish = frozen_first  # type: ignore[method-assign]
+
+
+def freezing_before_it_forgets(parts: _Assembly) -> None:
+    """It stops itself with everything sent and acknowledged, and nothing of it deleted."""
+    publish = parts._publisher.publish
+
+    async def frozen_last(rows: Sequence[OutboxRow]) -> Published:
+        published = await publish(rows)
+        freeze_once()
+        return published
+
+    parts._publisher.publish = frozen_last  # type: ignore[method-assign]
+
+
+@cache
+def freeze_once() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def nothing_drains(_parts: _Assembly) -> None:
     """Partitions go to others at once, whatever runs."""
     reading.DRAIN_SECONDS = 0.0
@@ -58,6 +90,8 @@ def hurry_at_last(_parts: _Assembly) -> None:
 
 FROM_THE_START: dict[str, Callable[[_Assembly], None]] = {
     "nothing_drains": nothing_drains,
+    "freezing_before_it_sends": freezing_before_it_sends,
+    "freezing_before_it_forgets": freezing_before_it_forgets,
     "fetching_and_stopping_hang": hurry_at_last,
     "rejoining_hangs": hurry_at_last,
 }
