@@ -13,6 +13,9 @@ PYTHON ?= python3
 # What `make test` hands to pytest, and how many tests run at once.
 ARGS ?=
 JOBS ?= auto
+# `containers` runs the tests on containers of their own instead of the servers below.
+TEST_SERVERS ?=
+SERVERS = $(if $(TEST_SERVERS),install,up)
 # The demo's own defaults hold unless these are given.
 DURATION ?=
 RATE ?=
@@ -48,11 +51,13 @@ down: install ## Stop the local ones; their data stay
 ##@ Quality
 
 .PHONY: check
-check: install ## Judge format, lint, types, import law and lock
+check: install ## Judge format, lint, types, import law, published contracts and lock
 	$(RUN) ruff format --check
 	$(RUN) ruff check
 	$(RUN) mypy
 	$(RUN) lint-imports
+	$(RUN) chatdesk contracts export --check
+	$(RUN) chatdesk contracts compat
 	$(UV) lock --check
 
 .PHONY: format
@@ -61,12 +66,12 @@ format: install ## Put the code into its format
 	$(RUN) ruff check --fix --exit-zero
 
 .PHONY: test
-test: up ## Run the core's tests, on real servers (ARGS="-k tickets", JOBS=1)
-	$(RUN) pytest -n $(JOBS) --dist loadfile -m "not long" $(ARGS)
+test: $(SERVERS) ## Run the core's tests, on real servers (ARGS="-k tickets", JOBS=1, TEST_SERVERS=containers)
+	TEST_SERVERS=$(TEST_SERVERS) $(RUN) pytest -n $(JOBS) --dist loadfile -m "not long" $(ARGS)
 
 .PHONY: test-all
-test-all: up ## Run every test; what cannot run here is named at the end
-	$(RUN) pytest -n $(JOBS) --dist loadfile $(ARGS)
+test-all: $(SERVERS) ## Run every test; what cannot run here is named at the end
+	TEST_SERVERS=$(TEST_SERVERS) $(RUN) pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 .PHONY: bench
 bench: install ## Measure against baselines, on servers of its own (about 5 minutes; ARGS="--rounds 1")

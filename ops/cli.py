@@ -15,8 +15,10 @@ COMMANDS = {
     "topics": "ops.topics:app",
     "directory": "ops.directory:app",
     "tail": "ops.topics:tail",
+    "dead-letters": "ops.dead_letters.cli:app",
     "migrate": "ops.serving:migrate",
     "run": "ops.serving:run",
+    "contracts": "ops.published.cli:app",
     "demo": "ops.demo.cli:demo",
 }
 

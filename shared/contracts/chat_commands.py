@@ -144,7 +144,7 @@ class ReplyTo(Model):
 
 
 class ChatReachOut(Model):
-    """Message the customer of a closed chat or a ticket. ``from_`` is written ``from``."""
+    """Message the customer of a closed chat or a ticket."""
 
     model_config = ConfigDict(populate_by_name=True)
 

@@ -185,7 +185,7 @@ class ChatDiverted(ChatFact):
 
 
 class ChatOutreachStarted(ChatFact):
-    """The business wrote first: a closed chat that awaits an answer. ``from_`` is written ``from``."""
+    """The business wrote first: a closed chat that awaits an answer."""
 
     model_config = ConfigDict(populate_by_name=True)
 

@@ -53,7 +53,7 @@ WallTime: TypeAlias = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0
 
 
 class Interval(Model):
-    """Open from ``from_`` (written ``from``) to ``to``; an end not after the start is on the next day."""
+    """Open from ``from`` to ``to``; an end not after the start is on the next day."""
 
     model_config = ConfigDict(populate_by_name=True)
 

@@ -20,7 +20,7 @@ from shared.contracts.fields import (
 
 
 class Handover(Model):
-    """What a bot in front of us passes on. ``from_`` is written ``from``."""
+    """What a bot in front of us passes on."""
 
     model_config = ConfigDict(populate_by_name=True)
 

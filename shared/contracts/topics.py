@@ -49,9 +49,9 @@ class Key(Enum):
 class Topic:
     """One topic.
 
-    ``says`` and ``hears`` name services; other systems may do both. A compacted topic keeps the last
-    record of each key, any other its records for ``retention_days``. A versioned one carries
-    versions without gaps for each chat or ticket.
+    ``says`` and ``hears`` name services. Other systems may hear every topic, and say what an ``open``
+    one carries. A compacted topic keeps the last record of each key, any other its records for
+    ``retention_days``. A versioned one carries versions without gaps for each chat or ticket.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Topic:
     partitions: int = 12
     compacted: bool = False
     versioned: bool = False
+    open: bool = False
     retention_days: int = RETENTION_DAYS
 
 
@@ -76,6 +77,7 @@ TOPICS = (
             "chatdesk.message.edited.v1": inbound_messages.MessageEdited,
             "chatdesk.message.revoked.v1": inbound_messages.MessageRevoked,
         },
+        open=True,
     ),
     Topic(
         "outbound-messages.v1",
@@ -83,6 +85,7 @@ TOPICS = (
         hears=("outbound", "routing", "desk"),
         key=Key.PAIR,
         types={"chatdesk.message.send.v1": outbound_messages.MessageSend},
+        open=True,
     ),
     Topic(
         "deliveries.v1",
@@ -123,6 +126,7 @@ TOPICS = (
             "chatdesk.provider.sender_changed.v1": provider_events.SenderChanged,
             "chatdesk.provider.call_received.v1": provider_events.CallReceived,
         },
+        open=True,
     ),
     Topic(
         "senders.v1",
@@ -143,6 +147,7 @@ TOPICS = (
             "chatdesk.sender.resume.v1": sender_commands.SenderResume,
         },
         partitions=3,
+        open=True,
     ),
     Topic(
         "agent-signals.v1",
@@ -156,6 +161,7 @@ TOPICS = (
             "chatdesk.agent.signed_out.v1": agent_signals.AgentSignedOut,
         },
         partitions=6,
+        open=True,
     ),
     Topic(
         "agents.v1",
@@ -192,6 +198,7 @@ TOPICS = (
             "chatdesk.chat.reach_out.v1": chat_commands.ChatReachOut,
             "chatdesk.chat.divert.v1": chat_commands.ChatDivert,
         },
+        open=True,
     ),
     Topic(
         "chats.v1",
@@ -243,6 +250,7 @@ TOPICS = (
             "chatdesk.ticket.close.v1": ticket_commands.TicketClose,
         },
         partitions=6,
+        open=True,
     ),
     Topic(
         "tickets.v1",

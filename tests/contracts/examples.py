@@ -1,7 +1,7 @@
 """One full and one minimal example of every event type.
 
-Write the golden files anew with ``python -m tests.contracts.examples`` and read the difference:
-what changes for a type that is in use must be an addition.
+Write the golden files, the published examples, anew with ``python -m tests.contracts.examples``, then
+``chatdesk contracts export``, and read the difference: what changes must be an addition.
 """
 
 import json
@@ -18,7 +18,7 @@ from shared.contracts.catalogue import model_of, pair_key_of, topic_named, topic
 from shared.contracts.event import Event, Model
 from shared.contracts.topics import DEAD_LETTER_TYPES
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "contracts" / "examples"
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 _PAIR = {"channel": "whatsapp", "business_address": "+27110000000", "customer_address": "+27820000001"}
