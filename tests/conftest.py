@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 import itertools
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +49,29 @@ class Installation:
         }
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Start containers for the run if asked to; xdist's workers are children of ours and hear of them so."""
+    asked = os.environ.get("TEST_SERVERS")
+    if not asked or config.option.collectonly or hasattr(config, "workerinput"):
+        return
+    if asked != "containers":
+        raise pytest.UsageError(f"TEST_SERVERS is `containers` or nothing, not {asked!r}")
+    # Imported here alone: no other run needs a Docker client.
+    from tests.containerised import NotHadError, started  # noqa: PLC0415
+
+    # What ends a run from outside must not leave containers behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    running = ExitStack()
+    try:
+        os.environ |= running.enter_context(started())
+    except NotHadError as refusal:
+        raise pytest.UsageError(f"NOT RUN: {refusal}") from None
+    config.add_cleanup(running.close)
+
+
 def pytest_report_header() -> str:
+    if os.environ.get("TEST_SERVERS"):
+        return "servers: containers of this run's own"
     given = [
         name
         for name in ("CHATDESK_KAFKA", "CHATDESK_DATABASE_URL", "CHATDESK_REDIS_URL")
