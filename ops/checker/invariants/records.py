@@ -10,7 +10,7 @@ from shared.contracts import catalogue
 from shared.contracts.agent_signals import AgentHeartbeat
 from shared.contracts.agents import AgentChanged
 from shared.contracts.chat_commands import ChatCommand, ChatReachOut
-from shared.contracts.dead_letters import DeadLetter
+from shared.contracts.dead_letters import DeadLetter, DeadLetterReplayed
 from shared.contracts.directory import DirectoryDocument
 from shared.contracts.event import Event
 from shared.contracts.pairs import PairChanged
@@ -88,7 +88,12 @@ def _parked_silently(story: Story, service: str, books: Books) -> Iterator[str]:
     rows = {(one.topic, one.partition, one.offset) for one in books.parked}
     for topic, partition, offset in sorted(rows - letters):
         yield f"{service} parked {topic}/{partition}/{offset}, and no dead letter says so"
-    for topic, partition, offset in sorted(letters - rows):
+    replayed = {
+        (told.event.data.topic, told.event.data.partition, told.event.data.offset)
+        for told in story.told(f"{service}.dead-letters.v1")
+        if isinstance(told.event.data, DeadLetterReplayed)
+    }
+    for topic, partition, offset in sorted(letters - rows - replayed):
         yield f"a dead letter of {service} speaks of {topic}/{partition}/{offset}, which is not parked"
 
 
