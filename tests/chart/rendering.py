@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,13 @@ class Chart:
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run helm."""
-        return subprocess.run([self.helm, *arguments], capture_output=True, text=True, check=False)
+        return _ran(self.helm, *arguments)
+
+
+@cache
+def _ran(*command: str) -> "subprocess.CompletedProcess[str]":
+    # Most tests ask about the same rendering.
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def _required() -> Iterator[str]:
