@@ -1,16 +1,22 @@
 """What was put aside is handled after all, in order, once, or dropped with a name and a reason."""
 
 import asyncio
+import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.platform.asides import Waiting, in_order
+from shared.contracts import cloudevents
+from shared.platform import metrics
+from shared.platform.asides import Asides, Waiting, in_order
 from shared.platform.outcome import Outcome, Received
+from shared.platform.parking import KEEP_ALONE, Parking
+from shared.platform.records import Headers, kept_headers
 from shared.platform.replays import SLICE
-from tests.desk_events import a_message
+from tests.desk_events import NOON, a_message, an_event
 from tests.pipeline.builders import (
     ANN,
     BOB,
@@ -361,3 +367,60 @@ async def test_replays_and_new_events_of_many_workers_keep_every_key_in_order(de
     await settle(workers[0])
     assert await desk.counted() == {pair_of(c): [f"{c}/{n}" for n in range(31)] for c in customers}
     assert await parked_keys(desk) == []
+
+
+@servers
+async def test_original_is_kept_whole_so_that_headers_and_size_do_not_matter(desk: CountingDesk) -> None:
+    """In binary mode the event's head is in its headers; its data may be far above what a letter carries."""
+    event = an_event(a_message("x" * 60_000, message_id="m1"))
+    whole = json.loads(cloudevents.encode(event))
+    head = [(f"ce_{name}", str(value).encode()) for name, value in whole.items() if name != "data"]
+    headers: Headers = (("odd", b"\xff\x00"), ("null", None), *head, ("content-type", b"application/json"))
+    body = json.dumps(whole["data"] | {"padding": "y" * 900_000}).encode()
+    bad = a_record(body, topic="inbound-messages.v1", headers=headers[:2])
+    await desk.read(bad)
+    async with desk.database.transaction() as tx:
+        await tx.execute(
+            text("update parked_records set headers = cast(:headers as jsonb)"),
+            {"headers": kept_headers(headers)},
+        )
+        (one,) = await Asides().load(tx, [1])
+    assert one.record.headers == headers
+    assert one.record.value == body
+    await ask_alone(desk)
+    await settle(desk)
+    assert await desk.counted() == {pair_of(ANN): ["m1"]}
+
+
+@servers
+async def test_what_stands_alone_is_forgotten_after_thirty_days_and_a_parked_key_never(
+    desk: CountingDesk,
+) -> None:
+    await desk.read(a_record(b"{"), a_message(POISON), a_message(customer=BOB, message_id="ok"))
+    parking = Parking()
+    for passed, left in ((KEEP_ALONE, 2), (KEEP_ALONE + timedelta(seconds=1), 1), (10 * KEEP_ALONE, 1)):
+        async with desk.database.transaction() as tx:
+            await parking.forget_alone(tx, NOON + passed, 10)
+        assert len(await desk.parked()) == left
+    assert [blocks for _, _, blocks in await desk.parked()] == [True]
+
+
+@servers
+async def test_dropped_record_is_kept_for_thirty_days_from_then(desk: CountingDesk) -> None:
+    await desk.read(a_message(POISON))
+    desk.clock.pass_time(40 * 86_400)
+    await ask_alone(desk, "drop")
+    await settle(desk)
+    for passed, left in ((40, 1), (69, 1), (71, 0)):
+        async with desk.database.transaction() as tx:
+            await Parking().forget_alone(tx, NOON + timedelta(days=passed), 10)
+        assert len(await desk.parked()) == left
+
+
+@servers
+async def test_how_much_waits_and_since_when_is_measured(desk: CountingDesk) -> None:
+    await desk.read(a_message(POISON), *messages(2), a_message(POISON, customer=BOB, message_id="p"))
+    desk.clock.pass_time(90)
+    await replays_of(desk)._measure()
+    assert metrics.PARKED_KEYS._value.get() == 2
+    assert metrics.PARKED_OLDEST_SECONDS._value.get() == 90
