@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from ops.cli import menu
 from ops.refusal import Refusal
+from tests.conftest import Installation
 from tests.pipeline.installed import Counting
 
 
@@ -21,14 +22,14 @@ class Ran:
     complained: str = ""
 
 
-async def dead_letters(counting: Counting, *arguments: str, answer: str = "") -> Ran:
+async def dead_letters(desk: Counting | Installation, *arguments: str, answer: str = "") -> Ran:
     """Run `chatdesk dead-letters` on an installation, within the test."""
     ran = await asyncio.to_thread(
         CliRunner().invoke,
         menu(),
         ["dead-letters", *arguments],
         input=answer,
-        env={"CHATDESK_DATABASE_URL": counting.settings.database_url},
+        env={"CHATDESK_DATABASE_URL": desk.settings.database_url},
     )
     if isinstance(ran.exception, Refusal):
         return Ran(1, ran.stdout, f"{ran.exception}")
@@ -37,7 +38,7 @@ async def dead_letters(counting: Counting, *arguments: str, answer: str = "") ->
     return Ran(ran.exit_code, ran.stdout)
 
 
-async def dead_letters_process(counting: Counting, *arguments: str) -> Ran:
+async def dead_letters_process(desk: Counting | Installation, *arguments: str) -> Ran:
     """Run `chatdesk dead-letters` as a process of its own."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -45,7 +46,7 @@ async def dead_letters_process(counting: Counting, *arguments: str) -> Ran:
         "from ops.cli import main; main()",
         "dead-letters",
         *arguments,
-        env={**os.environ, "CHATDESK_DATABASE_URL": counting.settings.database_url},
+        env={**os.environ, "CHATDESK_DATABASE_URL": desk.settings.database_url},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
