@@ -103,6 +103,23 @@ def _refuse_failed(answers: Sequence[tuple[str, int, str | None]]) -> None:
         raise Refusal("\n".join(failed))
 
 
+async def delete_topics(bootstrap: str, prefix: str) -> None:
+    """Delete every topic whose name begins so; what consumers committed of them goes with them.
+
+    Raises ValueError for no prefix at all: that would be every topic there is.
+    """
+    if not prefix:
+        raise ValueError("a prefix is needed")
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        ours = [topic for topic in await admin.list_topics() if topic.startswith(prefix)]
+        if ours:
+            await admin.delete_topics(ours)
+    finally:
+        await admin.close()
+
+
 def _settings(topic: Topic, replication: int) -> dict[str, str]:
     told = {name: str(value) for name, value in broker_settings(topic).items()}
     return {**told, "min.insync.replicas": str(max(1, replication - 1))}

@@ -14,10 +14,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 from hypothesis import settings as hypothesis_settings
+from redis.asyncio import Redis
 
 from ops.serving import MIGRATED
 from ops.stack import Addresses, ensure_up
-from ops.topics import create_topics
+from ops.topics import create_topics, delete_topics
 from shared.platform.migrations import upgrade
 from shared.platform.settings import PlatformSettings
 from tests.processes import ServiceProcess
@@ -119,6 +120,12 @@ async def drop_database(servers: Addresses, name: str) -> None:
         await connection.close()
 
 
+async def delete_keys(redis_url: str, prefix: str) -> None:
+    async with Redis.from_url(redis_url) as redis:
+        if keys := [key async for key in redis.scan_iter(match=f"{prefix}*", count=1000)]:
+            await redis.delete(*keys)
+
+
 @pytest.fixture
 async def database_url(servers: Addresses) -> AsyncIterator[str]:
     """A database of its own with every migration applied, dropped afterwards."""
@@ -171,11 +178,11 @@ class Migrated:
 
 
 @pytest.fixture
-async def installation(servers: Addresses, database_url: str) -> Installation:
-    """A desk of its own: topics created, no schema yet (see `migrated`)."""
+async def installation(servers: Addresses, database_url: str) -> AsyncIterator[Installation]:
+    """A desk of its own, removed afterwards: topics created, no schema yet (see `migrated`)."""
     prefix = unique("test-") + "."
     await create_topics(servers.kafka, prefix, partitions=PARTITIONS)
-    return Installation(
+    yield Installation(
         PlatformSettings(
             kafka=servers.kafka,
             database_url=database_url,
@@ -183,6 +190,9 @@ async def installation(servers: Addresses, database_url: str) -> Installation:
             topic_prefix=prefix,
         )
     )
+    # A broker that keeps the topics of every test ever run no longer starts one day.
+    await delete_topics(servers.kafka, prefix)
+    await delete_keys(servers.redis_url, prefix)
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
-from aiokafka.admin import AIOKafkaAdminClient
 from redis.asyncio import Redis
 
 from ops.demo.services import NAMES
 from ops.stack import Addresses
-from ops.topics import create_topics
+from ops.topics import create_topics, delete_topics
 from services.desk.app import Applied, Directory, Invalid, Left, open_directory
 from shared.contracts.directory import DirectoryDocument
 from shared.platform.migrations import upgrade
@@ -89,14 +88,7 @@ async def _apply(directory: Directory, tenant_id: str, documents: list[Directory
 
 async def _remove(addresses: Addresses, settings: PlatformSettings, name: str) -> None:
     await _administer(addresses, f'drop database if exists "{name}" with (force)')
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
-    await admin.start()
-    try:
-        ours = [topic for topic in await admin.list_topics() if topic.startswith(settings.topic_prefix)]
-        if ours:
-            await admin.delete_topics(ours)
-    finally:
-        await admin.close()
+    await delete_topics(settings.kafka, settings.topic_prefix)
     redis = Redis.from_url(settings.redis_url)
     try:
         keys = [key async for key in redis.scan_iter(match=f"{settings.topic_prefix}*")]

@@ -205,7 +205,7 @@ class Counting:
 async def installed(
     servers: Addresses, *, topic_settings: Mapping[str, Mapping[str, str]] | None = None
 ) -> AsyncIterator[Counting]:
-    """Install the counting service on these servers; remove its database and processes afterwards."""
+    """Install the counting service on these servers; nothing is left of it afterwards."""
     name, prefix = unique(NAME), unique("counting-") + "."
     url = await create_database(servers, name)
     await create_schema(url)
@@ -224,6 +224,7 @@ async def installed(
         counting.stop_all()
         await counting.database.close()
         await drop_database(servers, name)
+        await topics.delete_topics(servers.kafka, prefix)
 
 
 async def create_topics(kafka: str, prefix: str, settings: Mapping[str, Mapping[str, str]]) -> None:
