@@ -108,6 +108,7 @@ def test_down_leaves_the_data_and_nothing_else_and_up_finds_them(
 def test_containers_whose_records_were_lost_are_found_by_their_names(
     stack: Stack[EitherServer], root: Path, up: Addresses
 ) -> None:
+    asyncio.run(WRITE["redis"](up.redis_url))
     (root / "redis.container.json").unlink()
     assert stack.up().environment() == up.environment()
     assert asyncio.run(READ["redis"](up.redis_url)) == b"kept"
