@@ -3,6 +3,7 @@
 import gc
 import importlib
 import os
+import socket
 from typing import Annotated
 
 import typer
@@ -22,6 +23,8 @@ MIGRATED = ("desk", "presence", "routing", "tickets", "outbound")
 _ON_REDIS = ("presence",)
 """The services that need Redis."""
 _GRACE_SECONDS = 30
+_NOT_STARTED = 3
+"""The exit code of a service that failed while it started; uvicorn's own."""
 _OBJECTS_BEFORE_A_LOOK = 100_000
 """A batch makes about so many objects, which all live to its end: to look for cycles among them finds none
 and took a fifth of routing's CPU time (docs/performance.md)."""
@@ -51,7 +54,9 @@ def _migrate(name: str, url: str) -> str:
 
 def run(
     service: Annotated[str, typer.Argument(help="presence, routing, tickets, outbound or desk.")],
-    port: Annotated[int, typer.Option(envvar="CHATDESK_HTTP_PORT", help="For health and metrics.")] = 8080,
+    port: Annotated[
+        int, typer.Option(envvar="CHATDESK_HTTP_PORT", min=0, max=65535, help="For health and metrics.")
+    ] = 8080,
     host: Annotated[str, typer.Option(envvar="CHATDESK_HTTP_HOST")] = "127.0.0.1",
     partitions: PARTITIONS = None,
 ) -> None:
@@ -64,13 +69,31 @@ def run(
     if note := check_database(service, database_url):
         typer.echo(note, err=True)
     check_topics(service, kafka, os.environ.get("CHATDESK_TOPIC_PREFIX", ""), partitions)
+    # Before anything starts: a service that reads when it finds its port taken would be half a system.
+    listening = _bound(service, host, port)
     try:
         app = importlib.import_module(f"services.{service}.app").create_app()
     except ValidationError as error:
         raise Refusal(_in_settings(service, error)) from error
     gc.freeze()
     gc.set_threshold(_OBJECTS_BEFORE_A_LOOK, 20, 50)
-    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS)
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS)
+    server = uvicorn.Server(config)
+    server.run(sockets=[listening])
+    if not server.started:
+        raise typer.Exit(_NOT_STARTED)
+
+
+def _bound(service: str, host: str, port: int) -> socket.socket:
+    """Take the port; who connects is answered once the service has started."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise Refusal(f"{service} cannot listen on {host}:{port}: {error.strerror}") from error
+    return listening
 
 
 def _known(service: str) -> str:

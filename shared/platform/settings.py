@@ -1,5 +1,7 @@
 """Where the servers are: the settings every service shares, read from ``CHATDESK_…``."""
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -16,7 +18,7 @@ class PlatformSettings(BaseSettings):
     redis_url: str = "redis://127.0.0.1:6379/0"
     topic_prefix: str = ""
     """Put before every topic, consumer group and Redis key, so that several desks can share servers."""
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     batch_records: int = Field(default=1000, ge=1, le=5000)
     """Most records one batch transaction takes."""
     stuck_seconds: float = Field(default=60, gt=0)

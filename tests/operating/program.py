@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-_SECONDS = 60
+_SECONDS = 180
 _MAIN = "from ops.cli import main; main()"
 NEXT_REVISION = """
 from alembic import op

@@ -1,6 +1,7 @@
 """`chatdesk run` and `chatdesk migrate` where something is wrong: one clear line, nothing half started."""
 
 import asyncio
+import socket
 from pathlib import Path
 
 import asyncpg
@@ -54,6 +55,11 @@ def test_settings_that_are_missing_are_named(program: Program) -> None:
     ("service", "setting", "told"),
     [
         ("routing", {"CHATDESK_BATCH_RECORDS": "0"}, "CHATDESK_BATCH_RECORDS must be at least 1"),
+        (
+            "desk",
+            {"CHATDESK_LOG_LEVEL": "LOUD"},
+            "CHATDESK_LOG_LEVEL must be 'DEBUG', 'INFO', 'WARNING', 'ERROR' or 'CRITICAL'",
+        ),
         ("outbound", {"OUTBOUND_CLOUD_API_VERSION": "0"}, "OUTBOUND_CLOUD_API_VERSION must be at least 1"),
     ],
 )
@@ -158,6 +164,17 @@ async def test_a_user_who_may_not_create_schemas_is_told_so(
         assert told.endswith("permission denied for database " + url.rpartition("/")[2])
     finally:
         await execute(servers.database_url, f"drop role {name}")
+
+
+async def test_a_port_that_is_taken_is_told_before_anything_is_read(
+    installation: Installation, program: Program
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = await asyncio.to_thread(
+            refusal, program, "run", "desk", "--port", str(port), **installation.environment()
+        )
+    assert told == f"desk cannot listen on 127.0.0.1:{port}: Address already in use"
 
 
 async def test_presence_alone_needs_redis(installation: Installation, program: Program) -> None:
