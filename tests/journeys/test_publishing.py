@@ -19,6 +19,8 @@ from tests import desk_events as desk
 from tests.conftest import Installation, Processes
 from tests.topics import events_on, publish, publish_raw, until_events
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 README, PUBLISHING = ROOT / "README.md", ROOT / "docs" / "publishing.md"
 
