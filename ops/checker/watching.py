@@ -24,6 +24,14 @@ class Watcher:
             for service in services
         )
 
+    def lags(self) -> dict[str, float | None]:
+        """Return how many seconds each service was behind at the last look; None: not all was read yet."""
+        last = {service: readings[-1] for service, readings in self.readings.items() if readings}
+        return {
+            service: None if one.read_up_to is None else max(0.0, (one.at - one.read_up_to).total_seconds())
+            for service, one in last.items()
+        }
+
     async def run(self) -> None:
         """Look until cancelled. A look counts from when its answer came."""
         connection = await asyncpg.connect(self._url)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -13,11 +14,11 @@ from shared.contracts.errors import Rejected
 from shared.contracts.event import Event
 from shared.platform.settings import PlatformSettings
 
-TOPICS = ("chats.v1", "tickets.v1", "deliveries.v1", "agents.v1")
+TOPICS = ("directory.v1", "chats.v1", "tickets.v1", "deliveries.v1", "agents.v1")
 
 
-async def listen(settings: PlatformSettings, hear: Callable[[Event[Any]], None]) -> None:
-    """Hand over every event of the fact topics, from the first on, until cancelled."""
+async def listen(settings: PlatformSettings, hear: Callable[[Event[Any], datetime], None]) -> None:
+    """Hand over every event of these topics, and when the broker had it, until cancelled."""
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
     await consumer.start()
     try:
@@ -33,7 +34,8 @@ async def listen(settings: PlatformSettings, hear: Callable[[Event[Any]], None])
                 for record in records:
                     # What cannot be read is the checker's to complain of.
                     with contextlib.suppress(Rejected):
-                        hear(cloudevents.decode(record.value, record.headers))
+                        event = cloudevents.decode(record.value, record.headers)
+                        hear(event, datetime.fromtimestamp(record.timestamp / 1000, UTC))
             await asyncio.sleep(0)
     finally:
         await consumer.stop()

@@ -77,10 +77,15 @@ def _latency(story: Story) -> Latency | None:
         name = (first.event.pair_key or "", first.event.data.message_id)
         if name in published and not any(isinstance(one.event.data, ChatDiverted) for one in told):
             waits.append((assigned.record.written_at - published[name]).total_seconds() * 1000)
-    if not waits:
+    return latency_of(waits)
+
+
+def latency_of(waits: Sequence[float]) -> Latency | None:
+    """Sum up some waits, in milliseconds; None without any."""
+    ordered = sorted(waits)
+    if not ordered:
         return None
-    waits.sort()
-    return Latency(len(waits), _quantile(waits, 0.5), _quantile(waits, 0.99))
+    return Latency(len(ordered), _quantile(ordered, 0.5), _quantile(ordered, 0.99))
 
 
 def _first_message(told: Sequence[Told]) -> Told | None:

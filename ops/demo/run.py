@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -18,9 +19,11 @@ from ops.demo.effort import Effort, Stopwatch
 from ops.demo.figures import figures, happened
 from ops.demo.installation import Installation
 from ops.demo.options import Options
+from ops.demo.picture import Moment, paint
 from ops.demo.plan import plan
 from ops.demo.services import NAMES, RunningService, ServiceFailedError
 from ops.demo.settling import settling
+from ops.demo.show import Show
 from ops.demo.telling import Teller, last_line, report
 from ops.demo.traffic import Traffic
 from ops.fake_provider import FakeProvider, Script, serving
@@ -44,16 +47,20 @@ _OUTBOUND = {
 class Run:
     """One run on one installation."""
 
-    def __init__(self, options: Options, here: Installation, teller: Teller, clock: Clock) -> None:
+    def __init__(
+        self, options: Options, here: Installation, teller: Teller, show: Show, clock: Clock
+    ) -> None:
         self._options = options
         self._here = here
         self._tell = teller
+        self._show = show
         self._clock = clock
         self._plan = plan(options.seed, options.rate, options.duration)
         self._driver = Driver(here.settings, clock)
-        self._traffic = Traffic(options, self._plan, self._driver, teller, clock)
+        self._traffic = Traffic(options, self._plan, self._driver, show, clock)
         self._watcher = Watcher(here.settings.database_url, NAMES, clock)
         self._services = {name: RunningService(name, options.folder / f"{name}.log") for name in NAMES}
+        self._phase = "traffic"
         self.summary = ""
         """The line that says it all, once the run is judged."""
 
@@ -90,7 +97,12 @@ class Run:
             self._tell.say(f"they are ready; their logs are in {self._options.folder}")
             yield
         finally:
-            await self._stop_services()
+            try:
+                await self._stop_services()
+            finally:
+                # Somebody may be impatient and interrupt the stopping as well.
+                for service in self._services.values():
+                    service.kill()
 
     async def _stop_services(self) -> None:
         """Stop presence before it could take the end of all heartbeats for the loss of everybody."""
@@ -102,26 +114,48 @@ class Run:
         routing = Stopwatch(self._services["routing"], self._clock)
         await routing.watch_idling()
         try:
-            async with asyncio.TaskGroup() as group:
+            async with self._show, asyncio.TaskGroup() as group:
                 publishing = group.create_task(self._driver.run())
                 beating = group.create_task(self._traffic.floor.beat())
                 watching = [group.create_task(work) for work in self._watchers()]
                 routing.start()
                 await self._traffic.run()
                 effort = routing.stop()
-                await self._settle(fake, beating)
+                moving = await self._settle(fake, beating)
                 for task in (publishing, *watching):
                     task.cancel()
         except* ServiceFailedError as failed:
             raise failed.exceptions[0] from None
+        for line in moving:
+            self._tell.say(f"not settled: {line}", "bold red")
         return await self._take(fake), effort
 
     def _watchers(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        return (self._watcher.run(), listen(self._here.settings, self._hear), self._watch_services())
+        return (
+            self._watcher.run(),
+            listen(self._here.settings, self._hear),
+            self._watch_services(),
+            self._watch_centre(),
+        )
 
-    def _hear(self, event: Event[Any]) -> None:
-        self._traffic.scene.hear(event)
+    def _hear(self, event: Event[Any], written_at: datetime) -> None:
+        self._traffic.scene.hear(event, written_at)
         self._traffic.floor.hear(event)
+
+    async def _watch_centre(self) -> None:
+        while True:
+            await asyncio.sleep(self._show.every)
+            await self._show.show(paint(self._traffic.scene, self._moment()))
+
+    def _moment(self) -> Moment:
+        return Moment(
+            now=self._clock.now(),
+            seconds=self._traffic.seconds(),
+            duration=self._options.duration,
+            phase=self._phase,
+            written=self._traffic.written,
+            lags=self._watcher.lags(),
+        )
 
     async def _watch_services(self) -> None:
         while True:
@@ -129,19 +163,22 @@ class Run:
                 service.check()
             await asyncio.sleep(0.5)
 
-    async def _settle(self, fake: FakeProvider, beating: "asyncio.Task[None]") -> None:
-        """Wait until all is quiet but the heartbeats, then end these and see the last of them read."""
-        self._tell.say("traffic has stopped; waiting until everything is settled")
+    async def _settle(self, fake: FakeProvider, beating: "asyncio.Task[None]") -> list[str]:
+        """Wait until all is quiet but the heartbeats, then end these and see the last of them read.
+
+        Returns what still moves when there was no more waiting.
+        """
+        self._phase = "settling"
+        self._show.waiting("traffic has stopped; waiting until everything is settled")
         await self._driver.flush()
         await fake.receipts_sent()
         async with settling(self._here.settings, NAMES, self._clock) as centre_at_rest:
-            moving = await centre_at_rest.wait(SETTLE_SECONDS, self._tell.waiting, flowing=(HEARTBEATS,))
+            moving = await centre_at_rest.wait(SETTLE_SECONDS, self._show.waiting, flowing=(HEARTBEATS,))
             beating.cancel()
             await self._driver.flush()
             # Before the leases run out, which presence would rightly take for everybody's loss.
-            moving += await centre_at_rest.wait(centre.LEASE_SECONDS, self._tell.waiting, calm_looks=1)
-        for line in dict.fromkeys(moving):
-            self._tell.say(f"not settled: {line}", "bold red")
+            moving += await centre_at_rest.wait(centre.LEASE_SECONDS, self._show.waiting, calm_looks=1)
+        return list(dict.fromkeys(moving))
 
     async def _take(self, fake: FakeProvider) -> History:
         """Take the history of services that have stopped. What was not settled, the invariants will tell."""

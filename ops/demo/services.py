@@ -79,6 +79,11 @@ class RunningService:
             process.kill()
             await process.wait()
 
+    def kill(self) -> None:
+        """End it at once, if it still runs."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
     def cpu_seconds(self) -> float | None:
         """Return the processor time it has used so far; None where the system does not tell."""
         if self._process is None:

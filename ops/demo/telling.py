@@ -10,15 +10,18 @@ from rich.text import Text
 
 from ops.checker import Verdict
 from ops.demo.figures import Figures, Happened
-from ops.demo.scene import Scene
+from ops.demo.picture import Picture
 
 WIDTH = 80
 HEAD_EVERY = 20
+TAKEN = ("accepted", "sent", "delivered", "read", "played")
+"""Words on a delivery that mean that the provider has it."""
+_NO_TENTHS = 10
 MOST_SHOWN = 5
 """Broken cases printed of each invariant; the report has them all."""
 _HEAD = (
-    "        messages │        chats        │  tickets  │       sends        │ agents",
-    " time     in  /s │ held waiting closed │ open  all │   ok refused doubt │ online",
+    "       messages │       chats       │ tickets │    sends     │ agents │  p99 lag",
+    " time    in  /s │ held queue closed │    open │   ok refused │ online │   ms   s",
 )
 
 
@@ -26,22 +29,20 @@ class Teller:
     """Prints to a console, with colours where it has them."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        self.console = console
         self._lines = 0
-        self._before = 0
 
     def say(self, line: str, style: str = "") -> None:
         """Print one line."""
-        self._console.print(Text(line, style=style), soft_wrap=True)
+        self.console.print(Text(line, style=style), soft_wrap=True)
 
-    def progress(self, seconds: float, messages: int, scene: Scene) -> None:
+    def progress(self, picture: Picture) -> None:
         """Print one line of figures, with a head above it every now and then."""
         if self._lines % HEAD_EVERY == 0:
             for head in _HEAD:
                 self.say(head, "bold")
         self._lines += 1
-        self.say(progress_line(seconds, messages, messages - self._before, scene))
-        self._before = messages
+        self.say(progress_line(picture))
 
     def happening(self, seconds: float, what: str) -> None:
         """Print what somebody did."""
@@ -61,7 +62,7 @@ class Teller:
         for one in verdicts:
             style = "" if one.holds else "bold red"
             table.add_row(str(one.id), one.name, f"{one.checked:,}", str(len(one.broken)), style=style)
-        self._console.print(table)
+        self.console.print(table)
         for one in verdicts:
             for sentence in one.broken[:MOST_SHOWN]:
                 self.say(f"  {one.id}: {sentence}", "red")
@@ -95,15 +96,19 @@ class Teller:
             )
 
 
-def progress_line(seconds: float, messages: int, fresh: int, scene: Scene) -> str:
+def progress_line(picture: Picture) -> str:
     """Return one line: the centre at a moment."""
-    told = scene.told
+    deliveries = dict(picture.deliveries)
+    taken = sum(deliveries.get(word, 0) for word in TAKEN)
+    refused = sum(count for _, _, count in picture.refusals)
+    online = sum(agent.state in {"online", "draining"} for agent in picture.agents)
+    p99 = "-" if picture.latency is None else f"{picture.latency.p99:.0f}"
+    lag = "-" if picture.lag is None else f"{picture.lag:.{0 if picture.lag >= _NO_TENTHS else 1}f}"
     return (
-        f"{_clock(seconds)}{messages:7d}{fresh:4d} │"
-        f"{scene.of_state('assigned'):5d}{scene.of_state('queued'):8d}{told('chat.closed'):7d} │"
-        f"{len(scene.tickets):5d}{told('ticket.opened'):5d} │"
-        f"{len(scene.taken):5d}{told('delivery.refused'):8d}{told('delivery.in_doubt'):6d} │"
-        f"{scene.online():7d}"
+        f"{_clock(picture.moment.seconds)}{picture.messages:6d}{picture.rate:4d} │"
+        f"{picture.chats_in('assigned'):5d}{picture.chats_in('queued'):6d}{picture.chats_in('closed'):7d} │"
+        f"{sum(count for _, count in picture.open_tickets):8d} │"
+        f"{taken:5d}{refused:8d} │{online:7d} │{p99:>5}{lag:>4}"
     )
 
 

@@ -1,6 +1,7 @@
 """The traffic of a run: customers write, people come and go, and once in a while somebody makes trouble."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -10,7 +11,7 @@ from ops.demo.office import Office
 from ops.demo.options import Options
 from ops.demo.plan import Plan, Write
 from ops.demo.scene import Scene
-from ops.demo.telling import Teller
+from ops.demo.show import Show
 from shared.contracts.content import Text
 from shared.contracts.inbound_messages import MessageReceived
 from shared.platform.clock import Clock
@@ -24,35 +25,36 @@ MISCHIEF_AT = 0.4
 class Traffic:
     """Plays a plan in real time."""
 
-    def __init__(self, options: Options, planned: Plan, driver: Driver, teller: Teller, clock: Clock) -> None:
+    def __init__(self, options: Options, planned: Plan, driver: Driver, show: Show, clock: Clock) -> None:
         self.scene = Scene()
         self.floor = Floor(options.seed, options.rate, driver)
         self._options = options
         self._plan = planned
         self._driver = driver
         self._office = Office(options.seed, driver, self.scene, clock)
-        self._tell = teller
+        self.written: Counter[int] = Counter()
+        """Customers' messages in each second from the start."""
+        self._show = show
         self._clock = clock
-        self._began = 0.0
-        self._written = 0
+        self._began = clock.monotonic()
 
     async def run(self) -> None:
         """Let customers write and people work for as long as was asked, then let agents put things down."""
         self._began = self._clock.monotonic()
         customers = sorted({write.customer for write in self._plan.writes})
         async with asyncio.TaskGroup() as group:
-            endless = [
-                group.create_task(self._office.run(customers)),
-                group.create_task(self._progress()),
-            ]
+            office = group.create_task(self._office.run(customers))
             async with asyncio.TaskGroup() as acting:
                 acting.create_task(self._write())
                 acting.create_task(self._move(shifts(self._options.seed, self._options.duration)))
                 acting.create_task(self._make_mischief(customers[0]))
-            endless[0].cancel()
+            office.cancel()
             await asyncio.sleep(ANSWERED_SECONDS)
-            endless[1].cancel()
         self.floor.rest()
+
+    def seconds(self) -> float:
+        """Return how long it has been going on."""
+        return self._clock.monotonic() - self._began
 
     async def _write(self) -> None:
         for write in self._plan.writes:
@@ -73,7 +75,7 @@ class Traffic:
             content=Text(text=write.text),
         )
         event = self._driver.say(message, GATEWAY)
-        self._written += 1
+        self.written[int(self.seconds())] += 1
         if write.repeat is not None:
             again = self._driver.repeat if write.repeat.same_event else self._driver.say_again
             asyncio.get_running_loop().call_later(write.repeat.after, again, event, GATEWAY)
@@ -83,20 +85,13 @@ class Traffic:
             await self._until(move.at)
             self.floor.move(move)
             if move.told is not None:
-                self._tell.happening(move.at, move.told)
+                self._show.happening(move.at, move.told)
 
     async def _make_mischief(self, customer: str) -> None:
         at = MISCHIEF_AT * self._options.duration
         await self._until(at)
         self._office.make_mischief(customer)
-        self._tell.happening(at, "somebody publishes rubbish")
-
-    async def _progress(self) -> None:
-        second = 0
-        while True:
-            second += 1
-            await self._until(second)
-            self._tell.progress(second, self._written, self.scene)
+        self._show.happening(at, "somebody publishes rubbish")
 
     async def _until(self, at: float) -> None:
         await asyncio.sleep(max(0.0, self._began + at - self._clock.monotonic()))

@@ -4,8 +4,8 @@ from rich.console import Console
 
 from ops.checker import Verdict
 from ops.demo.figures import Figures, Happened, Latency
-from ops.demo.scene import Scene
 from ops.demo.telling import HEAD_EVERY, WIDTH, Teller, last_line, report
+from tests.demo.builders import a_full_picture, a_picture
 
 FIGURES = Figures(3000, 1234, 321, 50.0, Latency(900, 12.0, 99.0), 1234.0, 999.0)
 HAPPENED = Happened(60, 200, 321, 3, 8, 12, 11)
@@ -21,8 +21,8 @@ def _told() -> tuple[io.StringIO, Teller]:
 
 def test_everything_fits_eighty_columns() -> None:
     out, teller = _told()
-    for second in range(HEAD_EVERY + 2):
-        teller.progress(second, second * 999, Scene())
+    for _ in range(HEAD_EVERY + 2):
+        teller.progress(a_full_picture())
     teller.verdicts(TEN)
     teller.figures(FIGURES, HAPPENED)
     assert max(map(len, out.getvalue().splitlines())) <= WIDTH
@@ -36,9 +36,18 @@ def test_without_a_terminal_nothing_is_coloured() -> None:
 
 def test_the_head_comes_back_now_and_then() -> None:
     out, teller = _told()
-    for second in range(HEAD_EVERY + 1):
-        teller.progress(second, second, Scene())
-    assert out.getvalue().count("waiting closed") == 2
+    for _ in range(HEAD_EVERY + 1):
+        teller.progress(a_picture())
+    assert out.getvalue().count("queue closed") == 2
+
+
+def test_a_line_tells_the_centre_at_a_moment() -> None:
+    out, teller = _told()
+    teller.progress(a_picture())
+    title, head, line = out.getvalue().splitlines()
+    assert line == " 0:10    97  50 │    1     0      1 │       1 │    2       0 │      2 │  110 0.4"
+    bars = [at for at, sign in enumerate(title) if sign == "│"]
+    assert [line[at] for at in bars] == [head[at] for at in bars] == ["│"] * len(bars)
 
 
 def test_the_last_line_is_as_promised() -> None:

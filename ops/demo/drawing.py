@@ -1,0 +1,285 @@
+"""Draws a picture of the centre on a terminal of any size. What does not fit is left out."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.box import ROUNDED
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ops.demo.picture import Agent, Counts, Department, Picture, Waiting
+
+HEAD_ROWS, FLOW_ROWS, FRAME_ROWS = 1, 2, 2
+_FEWEST_COUNTS, _ENOUGH_COUNTS, _MOST_COUNTS = 2, 5, 9
+_CELL, _COUNTS_WIDTH, _WIDE, _NARROW = 19, 20, 110, 60
+_MOST_SLOTS = 4
+_SPARKS = "▁▂▃▄▅▆▇█"
+_UNEASY_LAG, _BAD_LAG = 2.0, 10.0
+_LONG_WAIT = 3.0
+_STATES = {"online": ("", "green"), "draining": ("last", "magenta"), "away": ("away", "yellow")}
+_GONE = ("gone", "dim")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How many rows of content each part gets; 0: it is not shown. Parts in a frame take two more."""
+
+    departments: int
+    counts: int
+    agents: int
+    happenings: int
+    """Framed where there is room for more than one."""
+
+
+def share(height: int, departments: int, agents: int) -> Rows:
+    """Share the rows of a terminal out: the queues first, then what was counted, who works, what happened."""
+    left = max(0, height - HEAD_ROWS - FLOW_ROWS)
+    first = _framed(left, departments + 1, fewest=2)
+    left -= _cost(first)
+    counted = _framed(left, _ENOUGH_COUNTS, fewest=_FEWEST_COUNTS)
+    left -= _cost(counted)
+    working = _framed(left, agents, fewest=2)
+    left -= _cost(working)
+    more = min(_MOST_COUNTS - counted, max(0, left - 6)) if counted else 0
+    left -= more
+    return Rows(first, counted + more, working, left if left <= FRAME_ROWS else left - FRAME_ROWS)
+
+
+def draw(picture: Picture, happenings: Sequence[str], width: int, height: int) -> RenderableType:
+    """Return what fills a terminal of this size."""
+    across = max(1, (width - 4) // _CELL)
+    rows = share(height, len(picture.departments), -(-len(picture.agents) // across))
+    parts: list[RenderableType] = [_head(picture, width)]
+    if rows.departments:
+        parts.append(_framed_as("departments", _departments(picture.departments, rows.departments, width)))
+    if rows.agents:
+        parts.append(_agents(picture.agents, across, rows.agents))
+    if rows.counts:
+        parts.append(_counted(picture, rows.counts, width))
+    if height >= HEAD_ROWS + FLOW_ROWS:
+        parts += _flow(picture, width)
+    if rows.happenings:
+        parts.append(_happened(picture, happenings, rows.happenings, width))
+    return Group(*parts)
+
+
+def _framed(left: int, wanted: int, *, fewest: int) -> int:
+    room = min(wanted, left - FRAME_ROWS)
+    return room if room >= min(fewest, wanted) else 0
+
+
+def _cost(rows: int) -> int:
+    return rows + FRAME_ROWS if rows else 0
+
+
+def _framed_as(title: str, content: RenderableType) -> Panel:
+    return Panel(content, title=title, title_align="left", box=ROUNDED, border_style="bright_black")
+
+
+def _grid(*, columns: int, expand: bool = True) -> Table:
+    grid = Table.grid(padding=(0, 1), expand=expand)
+    for _ in range(columns):
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1 if expand else None)
+    return grid
+
+
+def _line(*parts: tuple[str, str]) -> Text:
+    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
+
+
+def _head(picture: Picture, width: int) -> RenderableType:
+    moment = picture.moment
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(ratio=1)
+    grid.add_column(no_wrap=True, justify="right")
+    bar = ProgressBar(total=moment.duration, completed=min(moment.seconds, moment.duration))
+    clock = f"{_clock(moment.seconds)} of {_clock(moment.duration)}"
+    said = clock if width < _NARROW else f"{clock}  {picture.messages:,} messages"
+    grid.add_row(_line((moment.phase, "bold")), bar, _line((said, "bold")))
+    return grid
+
+
+def _departments(departments: Sequence[Department], rows: int, width: int) -> Table:
+    """Cut names, and leave columns out, rather than cut a figure."""
+    brief = width < _NARROW
+    table = Table(box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("", no_wrap=True)
+    for title in ("queue", "oldest", "online", *(() if brief else ("in hand", "tickets"))):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True, ratio=1)
+    for one in departments[: rows - 1]:
+        waits = "-" if one.oldest_wait is None else f"{one.oldest_wait:.1f} s"
+        table.add_row(
+            Text(_cut(one.name, max(8, width - 70)), style="bold"),
+            Text(str(one.queued), style="yellow" if one.queued else ""),
+            Text(waits, style="red" if (one.oldest_wait or 0) >= _LONG_WAIT else ""),
+            f"{one.online} of {one.people}",
+            *(() if brief else (f"{one.load} of {one.capacity}", str(one.tickets))),
+            _room(one),
+        )
+    return table
+
+
+def _room(one: Department) -> RenderableType:
+    if one.opens_at is not None:
+        return Text(f"closed, opens {one.opens_at:%H:%M} UTC", style="dim", no_wrap=True, overflow="ellipsis")
+    style = "red" if one.load >= one.capacity else "green"
+    return ProgressBar(
+        total=max(1, one.capacity), completed=min(one.load, one.capacity), complete_style=style
+    )
+
+
+def _cut(name: str, room: int) -> str:
+    return name if len(name) <= room else f"{name[: room - 1]}…"
+
+
+def _agents(agents: Sequence[Agent], across: int, rows: int) -> Panel:
+    grid = _grid(columns=across)
+    shown = agents[: rows * across]
+    # Down the columns, so that a name stays where it is whatever comes and goes elsewhere.
+    deep = -(-len(shown) // across)
+    for row in range(deep):
+        grid.add_row(*(_person(one) for one in shown[row::deep]))
+    cut = len(shown) < len(agents)
+    return _framed_as(f"agents, {len(shown)} of {len(agents)}" if cut else "agents", grid)
+
+
+def _person(one: Agent) -> Text:
+    word, style = _STATES.get(one.state, _GONE)
+    if one.capacity > _MOST_SLOTS:
+        slots = f"{one.load}/{one.capacity}"
+    else:
+        slots = "●" * one.load + "○" * max(0, one.capacity - one.load)
+    # A cut name says more than a cut state.
+    return _line(
+        (f"{_cut(one.name, 8):<8} ", "" if one.state == "online" else style),
+        (f"{slots:<3} ", style),
+        (word, style),
+    )
+
+
+def _counted(picture: Picture, rows: int, width: int) -> Table:
+    shares = ((17, "chats", _tally(picture.chats, rows)), (24, "refused", _refused(picture, rows, width)))
+    more = ((17, "sends", _tally(picture.deliveries, rows)), (22, "tickets", _tickets(picture, rows)))
+    shown = (*shares, *more)[: max(1, width // _COUNTS_WIDTH)]
+    grid = Table.grid(expand=True)
+    for ratio, _, _ in shown:
+        grid.add_column(ratio=ratio)
+    grid.add_row(*(_framed_as(title, content) for _, title, content in shown))
+    return grid
+
+
+def _tally(counts: Counts, rows: int) -> Table:
+    """One word a line with its count, as many as there is room for; the rest in one."""
+    fits = len(counts) <= rows
+    shown = counts if fits else counts[: rows - 1]
+    lines = [*shown] if fits else [*shown, ("…", sum(count for _, count in counts[rows - 1 :]))]
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column(justify="right", no_wrap=True)
+    for word, count in lines:
+        table.add_row(word.replace("_", " "), Text(f"{count:,}", style="bold"))
+    for _ in range(rows - len(lines)):
+        table.add_row("", "")
+    return table
+
+
+def _refused(picture: Picture, rows: int, width: int) -> Table:
+    """Show reasons, and with room for it whether a chat's or ticket's command or a send had it."""
+    if width >= _WIDE:
+        return _tally(tuple((f"{of}: {reason}", count) for of, reason, count in picture.refusals), rows)
+    reasons: Counter[str] = Counter()
+    for _, reason, count in picture.refusals:
+        reasons[reason] += count
+    return _tally(tuple(reasons.most_common()), rows)
+
+
+def _tickets(picture: Picture, rows: int) -> Table:
+    opened, closed = picture.open_tickets, picture.closed_tickets
+    totals = (("open", sum(count for _, count in opened)), ("closed", sum(count for _, count in closed)))
+    return _tally(
+        (
+            totals[0],
+            *((f"  {why}", count) for why, count in opened[: max(0, rows - 3)]),
+            totals[1],
+            *((f"  {why}", count) for why, count in closed[: max(0, rows - 2 - len(opened))]),
+        ),
+        rows,
+    )
+
+
+def _flow(picture: Picture, width: int) -> list[RenderableType]:
+    latency = picture.latency
+    took = "-" if latency is None else f"p50 {latency.p50:.0f} ms  p99 {latency.p99:.0f} ms"
+    sparks = _sparks(picture.rates[-(12 if width < _WIDE else 40) :])
+    parts = [
+        (" message to agent  ", "dim"),
+        (took, "bold"),
+        ("   in  ", "dim"),
+        (f"{picture.rate}/s ", "bold"),
+    ]
+    lags = [part for name, lag in picture.moment.lags.items() for part in _lag(name, lag)]
+    return [_line(*parts, (sparks, "cyan")), _line((" lag ", "dim"), *lags)]
+
+
+def _lag(name: str, lag: float | None) -> tuple[tuple[str, str], ...]:
+    if lag is None:
+        return ((f" {name} ", ""), ("behind ", "yellow"))
+    style = "bold red" if lag >= _BAD_LAG else "yellow" if lag >= _UNEASY_LAG else "bold"
+    return ((f" {name} ", ""), (f"{lag:.1f} s ", style))
+
+
+def _sparks(rates: Sequence[int]) -> str:
+    top = max(rates, default=0) or 1
+    return "".join(_SPARKS[min(len(_SPARKS) - 1, rate * len(_SPARKS) // top)] for rate in rates)
+
+
+def _happened(picture: Picture, happenings: Sequence[str], rows: int, width: int) -> RenderableType:
+    if rows <= FRAME_ROWS:
+        last = list(happenings)[-rows:]
+        return Group(*(_line((f" · {line}", "dim")) for line in last))
+    said = Group(*(_line((line, "")) for line in _filled(list(happenings)[-rows:], rows)))
+    if width < _WIDE:
+        return _framed_as("happened", said)
+    grid = Table.grid(expand=True)
+    for _ in range(3):
+        grid.add_column(ratio=1)
+    grid.add_row(
+        _framed_as("happened", said),
+        _framed_as("waits longest", _longest(picture.longest, rows)),
+        _framed_as(f"messages a second, up to {max(picture.rates, default=0)}", _chart(picture.rates, rows)),
+    )
+    return grid
+
+
+def _chart(rates: Sequence[int], rows: int) -> Text:
+    """Stand the last seconds side by side as columns, the newest on the right."""
+    top = max(rates, default=0) or 1
+    heights = [round(rate * rows * len(_SPARKS) / top) for rate in rates]
+    lines = []
+    for row in reversed(range(rows)):
+        filled = (min(len(_SPARKS), max(0, height - row * len(_SPARKS))) for height in heights)
+        lines.append("".join(f" {_SPARKS}"[eighths] for eighths in filled))
+    return Text("\n".join(lines), style="cyan", no_wrap=True, justify="right")
+
+
+def _longest(waiting: Sequence[Waiting], rows: int) -> RenderableType:
+    grid = _grid(columns=3)
+    for one in waiting[:rows]:
+        grid.add_row(one.customer, one.department, Text(f"{one.seconds:.1f} s", justify="right"))
+    for _ in range(rows - len(waiting)):
+        grid.add_row("", "", "")
+    return grid
+
+
+def _filled(lines: list[str], rows: int) -> list[str]:
+    return lines + [""] * (rows - len(lines))
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
