@@ -62,7 +62,7 @@ def _required() -> Iterator[str]:
 
 def _set(values: Sequence[str]) -> Iterator[str]:
     for value in values:
-        # `name:=0.5` is a number with a fraction, which --set takes for a text.
+        # `name:=0.5` is a number as a values file has it; --set knows whole ones only.
         yield from ("--set-json", value.replace(":=", "=", 1)) if ":=" in value else ("--set", value)
 
 

@@ -160,7 +160,7 @@ def _options(command: Any) -> Iterator[str]:
 
 def test_numbers_reach_the_program_digit_by_digit(chart: Chart) -> None:
     rendered = chart.render(
-        "services.outbound.settings.calls_per_sender=1000000",
+        "services.outbound.settings.calls_per_sender:=1000000",
         "services.outbound.settings.rate_per_second:=0.5",
         "services.presence.settings.reconcile_seconds:=0.000001",
     )
