@@ -424,3 +424,18 @@ async def test_how_much_waits_and_since_when_is_measured(desk: CountingDesk) -> 
     await replays_of(desk)._measure()
     assert metrics.PARKED_KEYS._value.get() == 2
     assert metrics.PARKED_OLDEST_SECONDS._value.get() == 90
+
+
+@servers
+async def test_record_that_is_read_at_last_and_rejected_then_is_no_repeat_of_itself(
+    desk: CountingDesk,
+) -> None:
+    rejected = a_record(a_message(REJECT, message_id="r1"))
+    assert rejected.value is not None
+    await desk.read(a_record(b"{"))
+    await desk.rows("update parked_records set value = :value returning 1", value=rejected.value)
+    for attempts in (2, 3):
+        await ask_alone(desk)
+        await settle(desk)
+        rows = await desk.rows("select reason, attempts from parked_records")
+        assert [tuple(row) for row in rows] == [("unwanted", attempts)]
