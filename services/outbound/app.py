@@ -42,7 +42,7 @@ def create_app(
     calls = Calls(adapters, rules)
     handlers = OutboundHandlers(store, STEPS, rules, whatsapp_cloud.read_failure)
     return build(
-        Service("outbound", handlers, handles=STEPS),
+        Service("outbound", handlers, handles=STEPS, refuses_to_go_back=settings.restored_at is None),
         platform or PlatformSettings(),
         background=[
             Claims(store, calls, rules).run,

@@ -46,6 +46,8 @@ class Rules:
     """The longest a provider call may take, connecting included."""
     rate_per_second: float = 80.0
     """The most messages one sender may send in any second (docs/channels.md, 1)."""
+    restored_at: datetime | None = None
+    """Nothing requested before this is sent any more: the database was restored, and may not know of it."""
     calls_per_sender: int = 100
     """The most calls one process has open at one sender, so that a hanging one starves nobody else."""
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.outbound.model import Rules
@@ -30,6 +30,9 @@ class OutboundSettings(BaseSettings):
     in_doubt_settle_seconds: float = Field(default=180.0, gt=0)
     """After this long without a receipt a message in doubt becomes unknown."""
 
+    restored_at: AwareDatetime | None = None
+    """When a restored database was taken up; without it outbound refuses to (docs/pipeline.md, 8)."""
+
     def rules(self) -> Rules:
         """Return what the decisions go by."""
         return Rules(
@@ -41,4 +44,5 @@ class OutboundSettings(BaseSettings):
             call_deadline=timedelta(seconds=self.call_deadline_seconds),
             rate_per_second=self.rate_per_second,
             calls_per_sender=self.calls_per_sender,
+            restored_at=self.restored_at,
         )

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from shared.contracts import strict_json
-from shared.contracts.catalogue import model_of, pair_key_of
+from shared.contracts.catalogue import model_of, pair_key_of, topic_of
 from shared.contracts.errors import Rejected
 from shared.contracts.event import Event, Model
 from shared.contracts.inbound_messages import InboundMessage
@@ -22,6 +22,12 @@ from shared.contracts.topics import DEAD_LETTER_TYPES
 CONTENT_TYPE = "application/cloudevents+json"
 LARGEST = 1_000_000
 """Bytes of one event, decompressed."""
+LARGEST_GIVEN = 900_000
+"""Bytes of a customer's message or a command, as we would write it. What we say of it carries its content and
+more, and must be within `LARGEST`: else whoever sends it would have their own pair parked."""
+_GIVEN_ON = frozenset({"inbound-messages.v1", "chat-commands.v1", "ticket-commands.v1"})
+_SURELY_FITS = 100_000
+"""Bytes from which a record is measured as we would write it: a number may grow from 4 bytes to 20."""
 
 _Reader = Callable[[Mapping[str, Any]], Event[Model]]
 _Headers = Sequence[tuple[str, bytes | None]]
@@ -71,10 +77,17 @@ def decode(value: bytes | None, headers: _Headers = ()) -> Event[Model]:
     document = strict_json.parse(value)
     if attributes is not None:
         attributes["data"] = document
-        return _event(attributes)
+        return _fitting(_event(attributes), len(value))
     if not isinstance(document, dict) or "specversion" not in document:
         raise Rejected("not_a_cloudevent", "the record is no JSON object with a specversion")
-    return _event(document)
+    return _fitting(_event(document), len(value))
+
+
+def _fitting(event: Event[Model], size: int) -> Event[Model]:
+    """Return the event, if what is said of it can carry it as well."""
+    if size > _SURELY_FITS and topic_of(event.type) in _GIVEN_ON and len(encode(event)) > LARGEST_GIVEN:
+        raise Rejected("too_large", f"with {event.type}, what we write has at most {LARGEST_GIVEN} bytes")
+    return event
 
 
 def _binary_attributes(headers: _Headers) -> dict[str, Any] | None:

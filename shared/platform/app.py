@@ -99,6 +99,7 @@ class _Assembly:
                 journal=self._journal,
                 clock=clock,
                 stuck_seconds=settings.stuck_seconds,
+                refuses_to_go_back=service.refuses_to_go_back,
             )
             if topics
             else None
@@ -157,7 +158,7 @@ class _Assembly:
         self._spawn("beat", self._beat)
         self._spawn("forget", self._forget)
         for work in self._background:
-            self._spawn(getattr(work, "__qualname__", "background"), _bind(work, self._running))
+            self._spawn(getattr(work, "__qualname__", "background"), self._after_assignment(work))
         self._log.info("started")
 
     def _spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -185,6 +186,18 @@ class _Assembly:
         while not reader.caught_up and not stopping.is_set():
             await self._running.wait(0.05)
         await work(stopping)
+
+    def _after_assignment(self, work: Background) -> Callable[[], Awaitable[None]]:
+        """Let background work wait until the database was found to stand where reading did."""
+
+        async def waiting() -> None:
+            while self._reader is not None and not self._reader.assigned:
+                if self._running.stopping.is_set():
+                    return
+                await self._running.wait(0.05)
+            await work(self._running)
+
+        return waiting
 
     async def _beat(self) -> None:
         """Show that the loop turns, and end the process when a batch could not be brought to its end."""
@@ -230,16 +243,13 @@ class _Assembly:
         checks: dict[str, bool | str] = {"database": await self._database.answers()}
         checks |= {name: await answers() for name, answers in self._answers.items()}
         if self._reader is not None:
-            checks |= {"assignment": self._reader.assigned, "facts": self._reader.caught_up}
+            checks |= {
+                "broker": self._reader.in_touch,
+                "assignment": self._reader.assigned,
+                "facts": self._reader.caught_up,
+            }
             checks["dead_letters"] = str(self._reader.pausing) if self._reader.pausing else True
         return checks
-
-
-def _bind(work: Background, running: Running) -> Callable[[], Awaitable[None]]:
-    async def bound() -> None:
-        await work(running)
-
-    return bound
 
 
 def _end_at_last() -> None:

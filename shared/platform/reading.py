@@ -34,9 +34,14 @@ from shared.platform.watchdog import Place, Watchdog
 DRAIN_SECONDS = 10.0
 WATCH_SECONDS = 0.25
 LOOK_SECONDS = 5.0
+OUT_OF_TOUCH_SECONDS = 10.0
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_MS = 2_000
 BATCH_TIMEOUT_MS = 10
+
+
+class WentBack(Exception):  # noqa: N818 - the house word, beside Rejected
+    """The database stands before what was read: it was restored, or is another one."""
 
 
 class Stuck(Exception):  # noqa: N818 - the house word, beside Rejected
@@ -60,6 +65,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         journal: Journal,
         clock: Clock,
         stuck_seconds: float,
+        refuses_to_go_back: bool = False,
     ) -> None:
         self._topics = tuple(topics)
         self._observer = Observer(bootstrap)
@@ -79,9 +85,12 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._begun = 0
         self._quiet: dict[Place, tuple[int, int]] = {}
         self._barrier: dict[Place, int] | None = None
+        self._refuses_to_go_back = refuses_to_go_back
         self._watchdog = Watchdog(stuck_seconds)
         self._parking = Parking()
         self.pausing = Pausing()
+        self._looked_at = float("-inf")
+        self._read_up_to: datetime | None = None
         self._rebalancing = False
         """Set while we ourselves hold a rebalance up: a batch is drained, or partitions are taken up."""
         self.caught_up = not any(catalogue.is_compacted(topic) for topic in topics)
@@ -111,6 +120,11 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     def assigned(self) -> bool:
         """Whether the group has answered with an assignment (it may be empty)."""
         return self._barrier is not None
+
+    @property
+    def in_touch(self) -> bool:
+        """Whether the broker, and the database with it, answered us lately."""
+        return self._clock.monotonic() - self._looked_at < OUT_OF_TOUCH_SECONDS
 
     async def _on_batch(self, records: Sequence[Any]) -> None:
         """Run one batch. A failure is remembered and stops the process: the next commit would cover it.
@@ -223,10 +237,14 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             for topic in self._topics
             for partition in sorted(consumer.partitions_for_topic(self._prefix + topic) or ())
         ]
+        # Asked before the positions, which are written first: only a restored database is behind it.
+        offsets = await asyncio.gather(*map(consumer.committed, everything))
+        committed = dict(zip(map(self._place, everything), offsets, strict=True))
         async with self._transactions() as tx:
             await self._journal.know_partitions(tx, map(self._place, everything))
             known = await self._journal.positions(tx)
             paused = await self._parking.paused(tx)
+        self._look_back(committed, known)
         begins = await consumer.beginning_offsets(assigned) if assigned else {}
         ends = await consumer.end_offsets(assigned) if assigned else {}
         if self._barrier is None:
@@ -243,6 +261,22 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self.pausing.begin(place for place in paused if place in self._next)
         consumer.pause(*(tp for tp in assigned if self._place(tp) in self.pausing))
         self._taken_up.set()
+
+    def _look_back(self, committed: Mapping[Place, int | None], known: Mapping[Place, int | None]) -> None:
+        """Say how far a restored database is behind what was read; end where that must not be repeated."""
+        behind = {
+            f"{topic}/{partition}": (known.get((topic, partition)) or 0, offset)
+            for (topic, partition), offset in committed.items()
+            if offset is not None and offset > (known.get((topic, partition)) or 0)
+        }
+        if not behind:
+            return
+        self._log.error("database_is_behind_what_was_read", position_and_committed=behind)
+        if self._refuses_to_go_back:
+            raise WentBack(
+                f"the database stands before what was read: {dict(sorted(behind.items())[:3])};"
+                " was it restored? docs/pipeline.md, 8"
+            )
 
     def _start(self, place: Place, known: Mapping[Place, int | None], begin: int, end: int) -> int:
         wanted = known.get(place)
@@ -281,6 +315,10 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
                     if not is_transient(error) and not isinstance(error, KafkaError | IllegalStateError):
                         raise
                     self._log.info("watch_skipped", error=str(error)[:200])
+                else:
+                    self._looked_at = self._clock.monotonic()
+                if self._read_up_to is not None:
+                    metrics.READ_LAG_SECONDS.set((self._clock.now() - self._read_up_to).total_seconds())
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(WATCH_SECONDS):
                         await stopping.wait()
@@ -309,11 +347,9 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             return
         for tp in mine:
             self._asked.setdefault(self._place(tp), (asked_at, ends[tp]))
-        await self._commit_rest()
-        if self._is_steady(assignments):
-            await self._mark_reached()
+        await self._mark_reached(assignments)
 
-    async def _mark_reached(self) -> None:
+    async def _mark_reached(self, assignments: int) -> None:
         """Say of each partition up to when it was read, where its end of that time has been reached."""
         reached = {
             place: at
@@ -325,15 +361,18 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         nexts = {place: self._next[place] for place in reached}
         async with self._transactions() as tx:
             await self._journal.mark_read(tx, reached, nexts)
-            read_up_to = await self._journal.read_up_to(tx, self._topics)
+            self._read_up_to = await self._journal.read_up_to(tx, self._topics)
         for place in reached:
             self._asked.pop(place, None)
-        if read_up_to is not None:
-            metrics.READ_LAG_SECONDS.set((self._clock.now() - read_up_to).total_seconds())
+        if self._is_steady(assignments):
+            await self._commit_rest(nexts)
 
-    async def _commit_rest(self) -> None:
-        """Commit what no batch could: its commit failed, its process died, or the log ends in markers."""
-        rest = {place: end for place, end in self._next.items() if end > self._committed.get(place, 0)}
+    async def _commit_rest(self, nexts: Mapping[Place, int]) -> None:
+        """Commit what no batch could: its commit failed, its process died, or the log ends in markers.
+
+        The positions stand there already: Kafka's offset is never ahead of them (`_look_back`).
+        """
+        rest = {place: end for place, end in nexts.items() if end > self._committed.get(place, 0)}
         if rest and self._idle.is_set():
             await self._commit(rest)
 

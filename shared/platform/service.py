@@ -37,3 +37,8 @@ class Service:
     """The wire types its table answers; every other type in the catalogue passes by."""
     repeatable: Collection[str] = ()
     """Types whose repeats do no harm here, so that nobody has to remember each of them."""
+    refuses_to_go_back: bool = False
+    """Whether its process ends when the database stands before what was read, as after a restore.
+
+    For services whose effects are outside of the database: what was carried out since is not known here.
+    """

@@ -1,5 +1,6 @@
 """A pair's turn, a last look at the door, and how fast a sender may send."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -84,6 +85,17 @@ def test_a_pair_with_a_message_in_flight_waits_for_its_lease() -> None:
 def test_a_message_that_is_to_be_tried_later_is_not_tried_earlier() -> None:
     taken = take(turn(a_send(not_before=NOON + SECOND)), NOON, RULES)
     assert (taken.pair.next_turn_at, taken.send, taken.message) == (NOON + SECOND, None, None)
+
+
+def test_what_was_requested_before_a_restore_is_in_doubt_and_never_sent() -> None:
+    restored = replace(RULES, restored_at=NOON)
+    early = a_send(request=a_request(requested_at=NOON - SECOND))
+    later = a_send(request=a_request(requested_at=NOON))
+    taken = take(turn(early), NOON + SECOND, restored)
+    assert taken.send is not None
+    assert (taken.send.state, taken.send.reason, taken.message) == (S.IN_DOUBT, "restored", None)
+    assert taken.pair.next_turn_at == NOON + SECOND, "nothing is with the provider: the next may go at once"
+    assert take(turn(later), NOON + SECOND, restored).message is not None
 
 
 def test_a_fallback_is_marked_as_one() -> None:

@@ -11,7 +11,7 @@ from shared.contracts import cloudevents
 from tests.desk_events import a_message, an_event
 from tests.pipeline.builders import INBOUND, pair_of
 from tests.pipeline.installed import PARTITIONS, Counting
-from tests.pipeline.waiting import until_holds
+from tests.pipeline.waiting import PATIENCE_SECONDS, until_holds
 
 CUSTOMERS = [f"+2782000{n:04}" for n in range(12)]
 
@@ -22,8 +22,9 @@ AHEAD = 60
 class Flow:
     """A foreign publisher that sets no keys: each message goes to the next partition, whoever's it is."""
 
-    def __init__(self, counting: Counting) -> None:
+    def __init__(self, counting: Counting, patience: float = PATIENCE_SECONDS) -> None:
         self._counting = counting
+        self._patience = patience
         self._places = itertools.cycle(range(PARTITIONS))
         self._stopping = asyncio.Event()
         self.sent: dict[str, list[str]] = {pair_of(customer): [] for customer in CUSTOMERS}
@@ -48,7 +49,9 @@ class Flow:
         try:
             while not self._stopping.is_set():
                 await asyncio.gather(*[await self._send(producer, customer) for customer in CUSTOMERS])
-                await until_holds(self._counting.count, lambda found: found >= self.count - AHEAD)
+                await until_holds(
+                    self._counting.count, lambda found: found >= self.count - AHEAD, seconds=self._patience
+                )
         finally:
             await producer.stop()
 
@@ -60,7 +63,7 @@ class Flow:
         sent: asyncio.Future[object] = await producer.send(topic, value, partition=next(self._places))
         return sent
 
-    async def until_more_is_counted(self, count: int = 120) -> None:
+    async def until_more_is_counted(self, count: int = 120, *, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until the service has counted so many messages more."""
         target = await self._counting.count() + count
-        await self._counting.until_counted(target)
+        await self._counting.until_counted(target, seconds=seconds)

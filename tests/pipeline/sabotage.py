@@ -18,6 +18,7 @@ from shared.platform.app import _Assembly
 from shared.platform.clock import SystemClock
 from shared.platform.journal import OutboxRow
 from shared.platform.publisher import Published
+from shared.platform.running import Running
 from shared.platform.service import Service
 from shared.platform.settings import PlatformSettings
 from tests.pipeline.counting import HANDLES, NAME, Counting
@@ -74,6 +75,10 @@ def freezing_before_it_forgets(parts: _Assembly) -> None:
     parts._publisher.publish = frozen_last  # type: ignore[method-assign]
 
 
+async def tell_that_it_ran(_running: Running) -> None:
+    sys.stdout.write("background work ran\n")
+
+
 @cache
 def freeze_once() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
@@ -103,8 +108,9 @@ WHEN_SIGNALLED: dict[str, Callable[[_Assembly], None]] = {
 
 
 def main(port: int, how: str) -> None:
-    service = Service(NAME, Counting(), handles=HANDLES)
-    parts = _Assembly(service, PlatformSettings(), (), SystemClock())
+    refuses = how == "refusing_to_go_back"
+    service = Service(NAME, Counting(), handles=HANDLES, refuses_to_go_back=refuses)
+    parts = _Assembly(service, PlatformSettings(), [tell_that_it_ran] if refuses else [], SystemClock())
     if how in FROM_THE_START:
         FROM_THE_START[how](parts)
     if how in WHEN_SIGNALLED:

@@ -42,7 +42,8 @@ def take(turn: Turn, now: datetime, rules: Rules) -> Taken:
     """Decide one pair's turn. At most one message of a pair is with the provider at any time.
 
     A message whose lease ran out was claimed by a process that is gone: whether it reached the
-    provider nobody knows, so it is in doubt and is never sent again.
+    provider nobody knows, so it is in doubt and is never sent again. The same holds for whatever was
+    requested before the database was restored: it may have been sent since the moment it was restored to.
     """
     head = turn.head
     if head is None:
@@ -52,6 +53,8 @@ def take(turn: Turn, now: datetime, rules: Rules) -> Taken:
             return Taken(replace(turn.pair, next_turn_at=head.lease_until))
         lost = doubt(head, "lease_expired", now)
         return Taken(replace(turn.pair, next_turn_at=now + rules.in_doubt_hold), lost)
+    if rules.restored_at is not None and head.request.requested_at < rules.restored_at:
+        return Taken(replace(turn.pair, next_turn_at=now), doubt(head, "restored", now))
     if head.not_before is not None and now < head.not_before:
         return Taken(replace(turn.pair, next_turn_at=head.not_before))
     return _first_in_line(turn, head, now, rules)
