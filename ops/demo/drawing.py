@@ -1,8 +1,9 @@
 """Draws a picture of the centre on a terminal of any size. What does not fit is left out."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rich.box import ROUNDED
 from rich.console import Group, RenderableType
@@ -17,6 +18,9 @@ HEAD_ROWS, FLOW_ROWS, FRAME_ROWS = 1, 2, 2
 _FEWEST_COUNTS, _ENOUGH_COUNTS, _MOST_COUNTS = 2, 5, 9
 _CELL, _COUNTS_WIDTH, _WIDE, _NARROW = 19, 20, 110, 60
 _MOST_SLOTS = 4
+_EDGES = 4
+"""Columns that a frame takes of a part's width."""
+_WIDE_REASONS = 32
 _SPARKS = "▁▂▃▄▅▆▇█"
 _UNEASY_LAG, _BAD_LAG = 2.0, 10.0
 _LONG_WAIT = 3.0
@@ -80,13 +84,6 @@ def _framed_as(title: str, content: RenderableType) -> Panel:
     return Panel(content, title=title, title_align="left", box=ROUNDED, border_style="bright_black")
 
 
-def _grid(*, columns: int, expand: bool = True) -> Table:
-    grid = Table.grid(padding=(0, 1), expand=expand)
-    for _ in range(columns):
-        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1 if expand else None)
-    return grid
-
-
 def _line(*parts: tuple[str, str]) -> Text:
     return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
@@ -139,14 +136,16 @@ def _cut(name: str, room: int) -> str:
 
 
 def _agents(agents: Sequence[Agent], across: int, rows: int) -> Panel:
-    grid = _grid(columns=across)
     shown = agents[: rows * across]
     # Down the columns, so that a name stays where it is whatever comes and goes elsewhere.
     deep = -(-len(shown) // across)
+    lines = Text(no_wrap=True, overflow="ellipsis")
     for row in range(deep):
-        grid.add_row(*(_person(one) for one in shown[row::deep]))
+        for one in shown[row::deep]:
+            lines.append_text(_person(one))
+        lines.append("\n" if row < deep - 1 else "")
     cut = len(shown) < len(agents)
-    return _framed_as(f"agents, {len(shown)} of {len(agents)}" if cut else "agents", grid)
+    return _framed_as(f"agents, {len(shown)} of {len(agents)}" if cut else "agents", lines)
 
 
 def _person(one: Agent) -> Text:
@@ -156,50 +155,72 @@ def _person(one: Agent) -> Text:
     else:
         slots = "●" * one.load + "○" * max(0, one.capacity - one.load)
     # A cut name says more than a cut state.
-    return _line(
-        (f"{_cut(one.name, 8):<8} ", "" if one.state == "online" else style),
-        (f"{slots:<3} ", style),
-        (word, style),
+    name = f"{_cut(one.name, 8):<8} "
+    told = f"{slots:<{_MOST_SLOTS}} {word}"[: _CELL - len(name)]
+    return Text.assemble(
+        (name, "" if one.state == "online" else style), (f"{told:<{_CELL - len(name)}}", style)
     )
 
 
 def _counted(picture: Picture, rows: int, width: int) -> Table:
-    shares = ((17, "chats", _tally(picture.chats, rows)), (24, "refused", _refused(picture, rows, width)))
-    more = ((17, "sends", _tally(picture.deliveries, rows)), (22, "tickets", _tickets(picture, rows)))
-    shown = (*shares, *more)[: max(1, width // _COUNTS_WIDTH)]
-    grid = Table.grid(expand=True)
-    for ratio, _, _ in shown:
-        grid.add_column(ratio=ratio)
-    grid.add_row(*(_framed_as(title, content) for _, title, content in shown))
+    drawn: tuple[tuple[str, int, Callable[[Picture, int, int], Text]], ...] = (
+        ("chats", 17, lambda one, rows, room: _tally(one.chats, rows, room)),
+        ("refused", 24, _refused),
+        ("sends", 17, lambda one, rows, room: _tally(one.deliveries, rows, room)),
+        ("tickets", 22, _tickets),
+    )
+    shown = drawn[: max(1, width // _COUNTS_WIDTH)]
+    widths = _parted(width, [share for _, share, _ in shown])
+    return _side_by_side(
+        widths,
+        [
+            _framed_as(title, of(picture, rows, room - _EDGES))
+            for (title, _, of), room in zip(shown, widths, strict=True)
+        ],
+    )
+
+
+def _parted(width: int, shares: Sequence[int]) -> list[int]:
+    """Part a width by shares, to the last column."""
+    ends = [width * sum(shares[: number + 1]) // sum(shares) for number in range(len(shares))]
+    return [end - start for start, end in pairwise([0, *ends])]
+
+
+def _side_by_side(widths: Sequence[int], panels: Sequence[Panel]) -> Table:
+    """Stand panels in a row. Their widths are given, since measuring them costs more than drawing them."""
+    grid = Table.grid()
+    for width in widths:
+        grid.add_column(width=width)
+    grid.add_row(*panels)
     return grid
 
 
-def _tally(counts: Counts, rows: int) -> Table:
+def _tally(counts: Counts, rows: int, room: int) -> Text:
     """One word a line with its count, as many as there is room for; the rest in one."""
     fits = len(counts) <= rows
     shown = counts if fits else counts[: rows - 1]
     lines = [*shown] if fits else [*shown, ("…", sum(count for _, count in counts[rows - 1 :]))]
-    table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    table.add_column(justify="right", no_wrap=True)
+    text = Text(no_wrap=True, overflow="ellipsis")
     for word, count in lines:
-        table.add_row(word.replace("_", " "), Text(f"{count:,}", style="bold"))
-    for _ in range(rows - len(lines)):
-        table.add_row("", "")
-    return table
+        told = f" {count:,}"
+        left = max(1, room - len(told))
+        text.append(f"{_cut(word.replace('_', ' '), left):<{left}}")
+        text.append(f"{told}\n", "bold")
+    text.append("\n" * (rows - len(lines)))
+    return text[:-1]
 
 
-def _refused(picture: Picture, rows: int, width: int) -> Table:
+def _refused(picture: Picture, rows: int, room: int) -> Text:
     """Show reasons, and with room for it whether a chat's or ticket's command or a send had it."""
-    if width >= _WIDE:
-        return _tally(tuple((f"{of}: {reason}", count) for of, reason, count in picture.refusals), rows)
+    if room >= _WIDE_REASONS:
+        return _tally(tuple((f"{of}: {reason}", count) for of, reason, count in picture.refusals), rows, room)
     reasons: Counter[str] = Counter()
     for _, reason, count in picture.refusals:
         reasons[reason] += count
-    return _tally(tuple(reasons.most_common()), rows)
+    return _tally(tuple(reasons.most_common()), rows, room)
 
 
-def _tickets(picture: Picture, rows: int) -> Table:
+def _tickets(picture: Picture, rows: int, room: int) -> Text:
     opened, closed = picture.open_tickets, picture.closed_tickets
     totals = (("open", sum(count for _, count in opened)), ("closed", sum(count for _, count in closed)))
     return _tally(
@@ -210,6 +231,7 @@ def _tickets(picture: Picture, rows: int) -> Table:
             *((f"  {why}", count) for why, count in closed[: max(0, rows - 2 - len(opened))]),
         ),
         rows,
+        room,
     )
 
 
@@ -243,42 +265,45 @@ def _happened(picture: Picture, happenings: Sequence[str], rows: int, width: int
     if rows <= FRAME_ROWS:
         last = list(happenings)[-rows:]
         return Group(*(_line((f" · {line}", "dim")) for line in last))
-    said = Group(*(_line((line, "")) for line in _filled(list(happenings)[-rows:], rows)))
+    told = list(happenings)[-rows:]
+    said = _framed_as("happened", _lines([*told, *[""] * (rows - len(told))]))
     if width < _WIDE:
-        return _framed_as("happened", said)
-    grid = Table.grid(expand=True)
-    for _ in range(3):
-        grid.add_column(ratio=1)
-    grid.add_row(
-        _framed_as("happened", said),
-        _framed_as("waits longest", _longest(picture.longest, rows)),
-        _framed_as(f"messages a second, up to {max(picture.rates, default=0)}", _chart(picture.rates, rows)),
+        return said
+    most = max(picture.rates, default=0)
+    widths = _parted(width, (1, 1, 1))
+    return _side_by_side(
+        widths,
+        [
+            said,
+            _framed_as("waits longest", _longest(picture.longest, rows, widths[1] - _EDGES)),
+            _framed_as(f"messages a second, up to {most}", _chart(picture.rates, rows, widths[2] - _EDGES)),
+        ],
     )
-    return grid
 
 
-def _chart(rates: Sequence[int], rows: int) -> Text:
+def _longest(waiting: Sequence[Waiting], rows: int, room: int) -> Text:
+    lines = []
+    for one in waiting[:rows]:
+        waited = f" {one.seconds:.1f} s"
+        lines.append(
+            f"{_cut(f'{one.customer}  {one.department}', room - len(waited)):<{room - len(waited)}}{waited}"
+        )
+    return _lines([*lines, *[""] * (rows - len(lines))])
+
+
+def _lines(lines: Sequence[str]) -> Text:
+    return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+
+
+def _chart(rates: Sequence[int], rows: int, room: int) -> Text:
     """Stand the last seconds side by side as columns, the newest on the right."""
     top = max(rates, default=0) or 1
-    heights = [round(rate * rows * len(_SPARKS) / top) for rate in rates]
+    heights = [round(rate * rows * len(_SPARKS) / top) for rate in rates[-room:]]
     lines = []
     for row in reversed(range(rows)):
         filled = (min(len(_SPARKS), max(0, height - row * len(_SPARKS))) for height in heights)
-        lines.append("".join(f" {_SPARKS}"[eighths] for eighths in filled))
-    return Text("\n".join(lines), style="cyan", no_wrap=True, justify="right")
-
-
-def _longest(waiting: Sequence[Waiting], rows: int) -> RenderableType:
-    grid = _grid(columns=3)
-    for one in waiting[:rows]:
-        grid.add_row(one.customer, one.department, Text(f"{one.seconds:.1f} s", justify="right"))
-    for _ in range(rows - len(waiting)):
-        grid.add_row("", "", "")
-    return grid
-
-
-def _filled(lines: list[str], rows: int) -> list[str]:
-    return lines + [""] * (rows - len(lines))
+        lines.append("".join(f" {_SPARKS}"[eighths] for eighths in filled).rjust(room))
+    return Text("\n".join(lines), style="cyan", no_wrap=True)
 
 
 def _clock(seconds: float) -> str:

@@ -99,14 +99,21 @@ def test_an_agent_who_is_not_there_is_told_apart_without_colour() -> None:
     past.agent("ann", "away", 2)
     past.agent("ben", "offline", 2)
     page = "\n".join(drawn(a_picture(past), 80, 24))
-    assert "ann      ○○  away" in page
-    assert "ben      ○○  gone" in page
+    assert "ann      ○○   away" in page
+    assert "ben      ○○   gone" in page
 
 
 def test_the_newest_happening_is_kept_where_only_one_fits() -> None:
     page = "\n".join(drawn(a_full_picture(), 80, 24))
     assert HAPPENED[-1] in page
     assert HAPPENED[-2] not in page
+
+
+def test_columns_of_the_chart_stand_on_one_another() -> None:
+    lines = drawn(a_picture(seconds=4, written={0: 8, 1: 0, 2: 4, 3: 8}), 140, 45)
+    chart = [line.rsplit("│", 2)[1] for line in lines if line.endswith("█ │")]
+    assert chart
+    assert {line.rstrip()[-4:] for line in chart} == {"█  █", "█ ██"}
 
 
 @pytest.mark.parametrize("height", range(1, 80))
