@@ -1,6 +1,7 @@
 """`chatdesk demo`: the main job on show."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -38,6 +39,8 @@ def demo(
     name = f"demo_{clock.now():%Y%m%d_%H%M%S}_{os.getpid()}"
     folder = _local() / "demo" / name
     folder.mkdir(parents=True)
+    # A library's complaint must not scroll the picture away.
+    logging.basicConfig(filename=folder / "demo.log", level=logging.WARNING)
     options = Options(duration, rate, seed, folder, report or folder / "report.json", plain)
     try:
         addresses = ensure_up(teller.say)

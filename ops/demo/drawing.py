@@ -95,7 +95,7 @@ def _head(picture: Picture, width: int) -> RenderableType:
     grid.add_column(ratio=1)
     grid.add_column(no_wrap=True, justify="right")
     bar = ProgressBar(total=moment.duration, completed=min(moment.seconds, moment.duration))
-    clock = f"{_clock(moment.seconds)} of {_clock(moment.duration)}"
+    clock = f"{_clock(min(moment.seconds, moment.duration))} of {_clock(moment.duration)}"
     said = clock if width < _NARROW else f"{clock}  {picture.messages:,} messages"
     grid.add_row(_line((moment.phase, "bold")), bar, _line((said, "bold")))
     return grid
