@@ -1,7 +1,6 @@
 """The demo on a terminal: one picture of the centre that changes in place, and is gone when the run ends."""
 
 import asyncio
-import threading
 from collections import deque
 from types import TracebackType
 from typing import Self
@@ -30,23 +29,18 @@ class LiveView:
         self._live = Live(
             console=console, screen=True, auto_refresh=False, transient=True, vertical_overflow="crop"
         )
-        self._lock = threading.Lock()
-        self._open = False
         self._happened: deque[str] = deque(maxlen=_HAPPENINGS_KEPT)
 
     async def __aenter__(self) -> Self:
         """Take the screen."""
         self._live.start()
-        self._open = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give it back, whatever happened."""
-        with self._lock:
-            self._open = False
-            self._live.stop()
+        self._live.stop()
 
     def happening(self, seconds: float, what: str) -> None:
         """Show what somebody did."""
@@ -58,12 +52,8 @@ class LiveView:
 
     async def show(self, picture: Picture) -> None:
         """Draw a picture."""
-        await asyncio.to_thread(self._draw, Frame(picture, tuple(self._happened)))
-
-    def _draw(self, frame: "Frame") -> None:
-        with self._lock:
-            if self._open:
-                self._live.update(frame, refresh=True)
+        frame = Frame(picture, tuple(self._happened))
+        await asyncio.to_thread(self._live.update, frame, refresh=True)
 
 
 class Frame:
