@@ -15,7 +15,7 @@ from tests.processes import free_port
 IMAGES = ("python:3.13-slim", "apache/kafka:4.3.1", "postgres:17", "redis:8")
 PASSWORD = "an 0dd p@ss/w:rd#%"
 """With what a URL would trip over."""
-_BUILD_SECONDS, _UP_SECONDS, _SECONDS, _PULL_SECONDS = 900, 240, 120, 300
+_BUILD_SECONDS, _UP_SECONDS, _SECONDS, _PULL_SECONDS = 900, 480, 120, 300
 
 
 def run(*command: str, seconds: float = _SECONDS, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -107,7 +107,11 @@ class Composed:
 
     def up(self, *services: str, profile: str = "") -> subprocess.CompletedProcess[str]:
         """Bring it up, or these services of it and what they need, and wait until all of it is healthy."""
-        return self("--profile", profile, "up", "--no-build", "--wait", *services, seconds=_UP_SECONDS)
+        try:
+            return self("--profile", profile, "up", "--no-build", "--wait", *services, seconds=_UP_SECONDS)
+        except subprocess.TimeoutExpired:
+            stand = self("ps", "--all").stdout + self("logs", "--tail", "5").stdout
+            raise AssertionError(f"not up after {_UP_SECONDS} s:\n{stand}") from None
 
     def chatdesk(self, *arguments: str, mounts: Sequence[tuple[Path, str]] = ()) -> str:
         """Run the command line in a container of its own and return what it printed."""
