@@ -245,6 +245,7 @@ class _Assembly:
         if self._reader is not None:
             checks |= {
                 "broker": self._reader.in_touch,
+                "records": self._reader.readable,
                 "assignment": self._reader.assigned,
                 "facts": self._reader.caught_up,
             }

@@ -23,6 +23,7 @@ from shared.contracts import catalogue
 from shared.platform import metrics
 from shared.platform.clock import Clock
 from shared.platform.faults import is_transient
+from shared.platform.handover import HandOver
 from shared.platform.journal import Journal
 from shared.platform.observer import Observer
 from shared.platform.parking import Parking
@@ -89,6 +90,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._watchdog = Watchdog(stuck_seconds)
         self._parking = Parking()
         self.pausing = Pausing()
+        self._handover: HandOver | None = None
         self._looked_at = float("-inf")
         self._read_up_to: datetime | None = None
         self._rebalancing = False
@@ -120,6 +122,11 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     def assigned(self) -> bool:
         """Whether the group has answered with an assignment (it may be empty)."""
         return self._barrier is not None
+
+    @property
+    def readable(self) -> bool:
+        """Whether no partition stands still at a record that the client cannot unpack."""
+        return self._handover is None or not self._handover.unreadable
 
     @property
     def in_touch(self) -> bool:
@@ -207,6 +214,8 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._quiet.clear()
         self._committed.clear()
         self.pausing.end(map(self._place, revoked))
+        if self._handover is not None:
+            self._handover.unreadable.clear()
         for place in map(self._place, revoked):
             self._next.pop(place, None)
             self._asked.pop(place, None)
@@ -232,6 +241,9 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def _take_up(self, assigned: Sequence[TopicPartition]) -> None:
         consumer: AIOKafkaConsumer = self._subscriber.consumer
+        if self._handover is None:
+            self._handover = HandOver(consumer, lambda tp: self._next.get(self._place(tp)))
+            consumer.getmany = self._handover.getmany
         everything = [
             TopicPartition(self._prefix + topic, partition)
             for topic in self._topics
