@@ -62,6 +62,7 @@ class OutboundHandlers:
             given_up = None if send is None else give_up_waiting(send, now, self._rules)
             if given_up is not None:
                 fold.put_send(given_up, at=now)
+        fold.tell_windows()
         return await self._save(tx, scene, keep_unplaced=False)
 
     async def _save(self, tx: AsyncConnection, scene: Scene, *, keep_unplaced: bool) -> Outcome:

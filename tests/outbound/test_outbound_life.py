@@ -253,6 +253,16 @@ async def test_a_receipt_that_met_its_message_in_no_transaction_is_placed_by_the
     assert [status for status, _ in await desk.deliveries()] == ["accepted", "delivered"]
 
 
+async def test_a_late_word_that_the_window_was_closed_is_told_when_the_timer_places_it(desk: Desk) -> None:
+    failed = a_receipt("failed", None, provider_message_id="wamid.late", code="131047")
+    await desk.hear(a_word(), a_request(), failed)
+    await desk.dispatch_all()
+    await desk.rows("update sends set provider_message_id = 'wamid.late' returning 1")
+    await desk.later(timedelta(minutes=2))
+    assert await desk.deliveries() == [("accepted", None), ("failed", "window_closed")]
+    assert [news.window.state for news in await desk.pair_news()] == ["open", "closed"]
+
+
 async def test_a_receipt_for_a_message_that_is_not_ours_is_forgotten(desk: Desk) -> None:
     await desk.hear(a_receipt("delivered", None, provider_message_id="wamid.foreign"))
     await desk.later(timedelta(minutes=2))
