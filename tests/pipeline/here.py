@@ -41,11 +41,12 @@ async def reading(counting: Counting, *, batch_records: int = 1000) -> AsyncIter
     assert parts._reader is not None
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(parts._broker.start())
-        tasks.create_task(parts._reader.watch(stopping))
+        watching = tasks.create_task(parts._reader.watch(stopping))
         try:
             yield parts
         finally:
             stopping.set()
+            await asyncio.wait([watching])  # as the service does: what watches ends before what it watches
             async with asyncio.timeout(STOP_SECONDS):
                 await parts._broker.stop()
     await parts._publisher.close()
