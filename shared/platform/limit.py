@@ -20,6 +20,7 @@ def limit_reached(earlier: Collection[int], new: Iterable[int]) -> int | None:
     """Return the offset of the first new dead letter with which its partition reaches the limit, if any.
 
     Both are offsets of dead letters that count; one that is in both was put aside before and counts once.
+    In a row means at consecutive offsets: across gaps (of transactions, say) only the window counts.
     """
     seen = set(earlier)
     for offset in sorted(set(new) - seen):

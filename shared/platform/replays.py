@@ -7,9 +7,10 @@ nothing waits behind it, under the lock that parking behind it takes too (`share
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -91,15 +92,54 @@ class Replays:
                         await stopping.wait()
 
     async def once(self) -> bool:
-        """Do what is asked for now. Returns whether anything came of it."""
+        """Do what is asked for now. Returns whether anything came of it.
+
+        What takes too long is tried again in the next round and holds up nothing behind it; its error is
+        raised at the end of this one.
+        """
         async with self._transactions() as tx:
             drops = await self._asides.asked_records(tx, "drop")
             alone = await self._asides.asked_records(tx, "replay")
             keys = await self._asides.asked_keys(tx)
-        done = [await self._drop(row_id) for row_id in drops]
-        done += [await self._replay_alone(row_id) for row_id in alone]
-        done += [await self._replay_key(key) for key in keys]
-        return any(done)
+        asked = [partial(self._act_alone, row_id, "drop", self._drop) for row_id in drops]
+        asked += [partial(self._act_alone, row_id, "replay", self._replay_alone) for row_id in alone]
+        asked += [partial(self._replay_key, key) for key in keys]
+        done, late = False, None
+        for act in asked:
+            try:
+                done = await act() or done
+            except Exception as error:
+                if not is_timeout(error):
+                    raise
+                late = error
+        if late is not None:
+            raise late
+        return done
+
+    async def _act_alone(self, row_id: int, asked: str, act: Callable[[int], Awaitable[bool]]) -> bool:
+        """Replay a record alone, or drop one; where that raises for good, count a failed try."""
+        races = 0
+        while True:
+            try:
+                return await act(row_id)
+            except Exception as error:
+                if is_race(error) and races < RACES:
+                    races += 1
+                elif is_transient(error):
+                    raise
+                else:
+                    return await self._fail_alone(row_id, asked, error)
+
+    async def _fail_alone(self, row_id: int, asked: str, error: Exception) -> bool:
+        self._log.error("replay_raised", exc_info=error)
+        reason = "handler_failed" if asked == "replay" else "drop_failed"
+        async with self._transactions() as tx:
+            one = await self._asides.lock_record(tx, row_id, asked)
+            if one is None:
+                return False
+            await self._asides.fail(tx, row_id, reason, masked(f"{type(error).__name__}: {error}"[:1000]))
+        self._tell(Step(failed=[(one, reason)]))
+        return True
 
     async def _replay_key(self, key: str) -> bool:
         """Replay a key until it is empty, or an event of it fails. Returns whether anything came of it."""
@@ -223,23 +263,11 @@ class Replays:
         return True
 
     async def _replay_alone(self, row_id: int) -> bool:
-        try:
-            async with self._transactions() as tx:
-                one = await self._asides.lock_record(tx, row_id, "replay")
-                if one is None:
-                    return False
-                step = await self._fold_alone(tx, one)
-        except Exception as error:
-            if is_transient(error):
-                raise
-            self._log.error("replay_raised", exc_info=error)
-            detail = masked(f"{type(error).__name__}: {error}"[:1000])
-            async with self._transactions() as tx:
-                one = await self._asides.lock_record(tx, row_id, "replay")
-                if one is None:
-                    return False
-                await self._asides.fail(tx, row_id, "handler_failed", detail)
-            step = Step(failed=[(one, "handler_failed")])
+        async with self._transactions() as tx:
+            one = await self._asides.lock_record(tx, row_id, "replay")
+            if one is None:
+                return False
+            step = await self._fold_alone(tx, one)
         self._tell(step)
         return True
 

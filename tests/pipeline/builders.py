@@ -192,5 +192,7 @@ def first_occurrences(events: Sequence[Event[Any]]) -> dict[str, list[str]]:
 async def gate_of(database: Database) -> AsyncIterator[None]:
     """Hold the gate that messages saying `WAIT` wait for, until the block ends."""
     async with database.transaction() as tx:
+        # On a busy machine a test may take longer than what frees the locks of a frozen process.
+        await tx.execute(text("set local idle_in_transaction_session_timeout = 0"))
         await tx.execute(text("select pg_advisory_xact_lock(:gate)"), {"gate": GATE})
         yield

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contracts import cloudevents
@@ -439,3 +440,34 @@ async def test_record_that_is_read_at_last_and_rejected_then_is_no_repeat_of_its
         await settle(desk)
         rows = await desk.rows("select reason, attempts from parked_records")
         assert [tuple(row) for row in rows] == [("unwanted", attempts)]
+
+
+@servers
+@pytest.mark.long  # waits for two lock timeouts of the server
+async def test_key_that_takes_too_long_holds_up_no_other(desk: CountingDesk) -> None:
+    await desk.read(a_message(POISON), a_message(WAIT), a_message(POISON, message_id="b", customer=BOB))
+    desk.handlers.mended = True
+    await ask_key(desk, pair_of(ANN))
+    await ask_key(desk, pair_of(BOB))
+    async with gate_of(desk.database):
+        with pytest.raises(DBAPIError):
+            await replays_of(desk).once()
+        assert (await desk.counted())[pair_of(BOB)] == ["b"]
+    await settle(desk)
+    assert len((await desk.counted())[pair_of(ANN)]) == 2
+
+
+class AsidesThatBreak(Asides):
+    async def mark_dropped(self, tx: AsyncConnection, row_id: int, now: datetime) -> None:
+        raise RuntimeError(f"a bug at {row_id} on {now} in {tx}")
+
+
+@servers
+async def test_record_whose_drop_raises_counts_a_try_and_ends_nothing(desk: CountingDesk) -> None:
+    await desk.read(a_message(REJECT))
+    await ask_alone(desk, "drop", reason="unwanted")
+    replays = replays_of(desk)
+    replays._asides = AsidesThatBreak()
+    assert await replays.once()
+    rows = await desk.rows("select reason, attempts, asked, dropped_at from parked_records")
+    assert [tuple(row) for row in rows] == [("drop_failed", 2, None, None)]
