@@ -71,7 +71,8 @@ def _faults(name: str, topic: Topic, found: Found, partitions: int | None) -> li
     if found.partitions < least:
         told.append(
             f"{name} has {_count(found.partitions)}, {least} are declared: stop the services when they"
-            f" have read everything, then `kafka-topics.sh --alter --topic {name} --partitions {least}`"
+            f" have read everything, then `kafka-topics.sh --alter --topic {name} --partitions {least}`;"
+            " where fewer are meant, CHATDESK_TOPIC_PARTITIONS says so to every command"
         )
     declared = broker_settings(topic)
     policy = found.settings.get("cleanup.policy")

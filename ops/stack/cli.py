@@ -49,6 +49,7 @@ def down() -> None:
 def reset() -> None:
     """Stop the local servers and remove their data."""
     _or_exit(lambda: project_stack(_aside).reset())
+    typer.echo("the local servers are stopped, and their data removed")
 
 
 @app.command()
