@@ -13,8 +13,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 from rich.console import Console
+from rich.text import Text
 
 from ops.contracts import broker_settings
+from ops.printable import printable
 from ops.refusal import Refusal
 from ops.stack import address_of
 from ops.topic_checks import faults, look_closely
@@ -161,10 +163,12 @@ def tail(
 
 async def _tail(bootstrap: str, topic: str, console: Console, *, beginning: bool, until_end: bool) -> None:
     async for record in read(bootstrap, topic, beginning=beginning, until_end=until_end):
-        console.print(f"[dim]{record.partition}/{record.offset}[/dim] [cyan]{_text(record.key)}[/cyan]")
-        console.print_json(_text(record.value)) if _is_json(record.value) else console.print(
-            _text(record.value), markup=False
-        )
+        place = (f"{record.partition}/{record.offset}", "dim")
+        console.print(Text.assemble(place, " ", (printable(_text(record.key)), "cyan")))
+        if _is_json(record.value):
+            console.print_json(_text(record.value))
+        else:
+            console.print(Text(printable(_text(record.value))))
 
 
 async def read(

@@ -10,9 +10,11 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ops.dead_letters.entries import Entry, Group
 from ops.dead_letters.store import Original, Paused
+from ops.printable import printable
 
 _HEAD = ("SERVICE", "KEY", "COUNT", "OLDEST", "REASON", "FIRST", "STATE")
 
@@ -48,11 +50,11 @@ def tell_rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows as a table where somebody looks, else separated by tabs and without a head."""
     if not sys.stdout.isatty():
         for row in rows:
-            typer.echo("\t".join(row))
+            typer.echo("\t".join(map(printable, row)))
         return
     table = Table(*head, box=None)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(table)
 
 
@@ -72,9 +74,9 @@ def tell_one(one: Entry, original: Original, group: Group) -> None:
     told.append(("record key", original.key or "none"))
     told += [("header", f"{name}: {value}") for name, value in original.headers]
     for name, text in told:
-        typer.echo(f"{name:<11}{text}")
+        typer.echo(printable(f"{name:<11}{text}"))
     typer.echo(f"{'value':<11}{original.size} bytes")
-    typer.echo(_pretty(original.value))
+    typer.echo(printable(_pretty(original.value)))
 
 
 def as_json(found: Any) -> str:
