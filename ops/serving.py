@@ -25,9 +25,9 @@ _ON_REDIS = ("presence",)
 _GRACE_SECONDS = 30
 _NOT_STARTED = 3
 """The exit code of a service that failed while it started; uvicorn's own."""
-_OBJECTS_BEFORE_A_LOOK = 100_000
-"""A batch makes about so many objects, which all live to its end: to look for cycles among them finds none
-and took a fifth of routing's CPU time (docs/performance.md)."""
+_OBJECTS_BEFORE_A_LOOK = 500_000
+"""More than a batch makes, whose objects all live to its end: to look for cycles among them finds none and
+took a third of routing's CPU time (docs/decisions/0046-look-for-cycles-rarely.md)."""
 
 
 def migrate(
