@@ -13,6 +13,7 @@ import typer
 from ops.dead_letters import telling
 from ops.dead_letters.entries import Entry, Group, Wanted, grouped, require_found, whole_keys
 from ops.dead_letters.store import Store, opened
+from ops.printable import printable
 from ops.refusal import Refusal
 from ops.stack import address_of
 from shared.platform.clock import SystemClock
@@ -222,9 +223,10 @@ def _require_choice(wanted: Wanted) -> None:
 
 def _tell_order(groups: Sequence[Group]) -> None:
     for group in groups:
-        typer.echo(f"{group.service} {group.key}{', in this order:' if group.blocks_key else ':'}")
+        order = ", in this order:" if group.blocks_key else ":"
+        typer.echo(printable(f"{group.service} {group.key}{order}"))
         for one in group.entries:
-            typer.echo(f"  {one.name}  {one.place}  {one.reason}")
+            typer.echo(printable(f"  {one.name}  {one.place}  {one.reason}"))
 
 
 def _confirm(question: str, *, yes: bool) -> None:
@@ -251,7 +253,7 @@ def _report(chosen: Sequence[Entry], now: Sequence[Entry]) -> None:
     for group in grouped(left):
         one = group.first
         behind = f", {len(group.entries) - 1} wait behind it" if len(group.entries) > 1 else ""
-        typer.echo(f"failed again: {one.name} {one.reason}: {one.detail}{behind}")
+        typer.echo(printable(f"failed again: {one.name} {one.reason}: {one.detail}{behind}"))
     if left:
         raise typer.Exit(1)
 
