@@ -1,6 +1,6 @@
 """Which partitions of this process are paused at the limit of dead letters, as the database has it."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from shared.platform import metrics
 from shared.platform.limit import REACHED
@@ -38,9 +38,9 @@ class Pausing:
                 self._places.remove((topic, partition))
                 metrics.PARTITION_PAUSED.labels(topic, str(partition)).set(0)
 
-    def resumed(self, paused: Collection[Place]) -> list[Place]:
-        """Return which of ours are not among those that the database has as paused."""
-        return [place for place in self._places if place not in paused]
+    def places(self) -> frozenset[Place]:
+        """Return which of ours are paused now."""
+        return frozenset(self._places)
 
     def left(self, records: Sequence[Record], stops: Mapping[Place, int]) -> list[Record]:
         """Return the records that were handled, where reading stopped in some of their partitions."""

@@ -173,11 +173,13 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     async def _resume(self, consumer: AIOKafkaConsumer) -> None:
         """Read on where somebody has resumed a partition, from where it was paused."""
         assignments = self._assignments
+        # Taken before the database is asked: what a batch pauses meanwhile is not in its answer.
+        known = self.pausing.places()
         async with self._transactions() as tx:
             paused = await self._parking.paused(tx)
         if not self._is_steady(assignments):
             return
-        for place in self.pausing.resumed(paused):
+        for place in sorted(known.difference(paused)):
             tp = self._partition(place)
             consumer.seek(tp, self._next[place])
             self._quiet.pop(place, None)

@@ -8,12 +8,15 @@ from datetime import datetime, timedelta
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ops.stack import Addresses
 from shared.contracts import cloudevents
 from shared.contracts.event import Model
 from shared.platform import metrics
 from shared.platform.clock import SystemClock
+from shared.platform.parking import Parking, Place
+from shared.platform.reading import Reader
 from tests.desk_events import a_message, agent_changed, an_event
 from tests.pipeline.builders import ANN, INBOUND, gate_of, messages, pair_of
 from tests.pipeline.counting import WAIT
@@ -304,3 +307,32 @@ def repeats() -> float:
         for sample in family.samples
         if sample.name.endswith("_total")
     )
+
+
+class PausesMeanwhile(Parking):
+    """Answers which partitions are paused just before a batch pauses another one."""
+
+    def __init__(self, counting: Counting, reader: Reader) -> None:
+        self._counting = counting
+        self._reader = reader
+
+    async def paused(self, tx: AsyncConnection) -> set[Place]:
+        found = await super().paused(tx)
+        async with self._counting.database.transaction() as other:
+            await self.pause(other, [(INBOUND, 1)], CLOCK.now())
+        self._reader._pause([(INBOUND, 1)])
+        return found
+
+
+async def test_partition_that_is_paused_while_others_are_looked_at_stays_paused(counting: Counting) -> None:
+    async with reading(counting) as parts:
+        assert parts._reader is not None
+        reader: Reader = parts._reader
+        await until_read_up_to(counting, CLOCK.now())
+        reader._parking = PausesMeanwhile(counting, reader)
+        reader._pause([(INBOUND, 0)])  # resumed already: the database has nothing of it
+        await until_holds(lambda: now((INBOUND, 0) not in reader.pausing), bool)
+        assert (INBOUND, 1) in reader.pausing
+        asked = CLOCK.now()
+        await until_read_up_to(counting, asked, partition=0)
+        assert (INBOUND, 1) in reader.pausing
