@@ -9,10 +9,9 @@ from pathlib import Path
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 
 from ops.stack import Addresses, LocalStack
-from ops.topics import create_topics
+from ops.topics import create_topics, delete_topics
 from shared.contracts import catalogue, cloudevents
 from shared.contracts.event import Event, Model
 from shared.platform.migrations import upgrade
@@ -50,13 +49,13 @@ async def desk(addresses: Addresses) -> AsyncIterator[PlatformSettings]:
     settings = PlatformSettings(
         kafka=addresses.kafka, database_url=url, redis_url=addresses.redis_url, topic_prefix=prefix
     )
-    topics = await create_topics(addresses.kafka, prefix)
+    await create_topics(addresses.kafka, prefix)
     try:
         await asyncio.to_thread(upgrade, "routing", url)
         yield settings
     finally:
         await _administer(addresses, f"drop database {name} with (force)")
-        await _delete(addresses, topics)
+        await delete_topics(addresses.kafka, prefix)
 
 
 async def publish(settings: PlatformSettings, events: Iterable[Event[Model]]) -> None:
@@ -74,15 +73,6 @@ async def publish(settings: PlatformSettings, events: Iterable[Event[Model]]) ->
             for event in events
         ]
         await asyncio.gather(*sent)
-
-
-async def _delete(addresses: Addresses, topics: list[str]) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=addresses.kafka)
-    await admin.start()
-    try:
-        await admin.delete_topics(topics)
-    finally:
-        await admin.close()
 
 
 async def _administer(addresses: Addresses, statement: str) -> None:

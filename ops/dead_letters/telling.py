@@ -81,7 +81,7 @@ def tell_one(one: Entry, original: Original, group: Group) -> None:
 
 def as_json(found: Any) -> str:
     """Write entries, groups and originals as JSON."""
-    return json.dumps(found, indent=2, default=_plain, ensure_ascii=False)
+    return json.dumps(found, indent=2, default=_plain)
 
 
 def group_as_json(group: Group) -> dict[str, Any]:
