@@ -117,18 +117,10 @@ def replay(
 
     async def run() -> None:
         async with opened(address_of("postgres")) as store:
-            entries = await store.entries(service)
-            require_found(wanted, entries)
+            entries = await _meant(store, wanted)
             chosen = whole_keys([one for one in entries if one.dropped_at is None], wanted)
-            if not chosen:
-                typer.echo("no dead letter is meant")
+            if not _agreed(chosen, f"replay {_records(chosen)}?", dry_run=dry_run, yes=yes):
                 return
-            groups = grouped(chosen)
-            _tell_order(groups)
-            if dry_run:
-                typer.echo("nothing was done")
-                return
-            _confirm(f"replay {_records(chosen)}?", yes=yes)
             await store.ask_replay(chosen, by=by or getpass.getuser(), past_gaps=past_gaps)
             if not no_wait:
                 await _until_done(store, chosen)
@@ -159,17 +151,10 @@ def drop(
 
     async def run() -> None:
         async with opened(address_of("postgres")) as store:
-            entries = await store.entries(service)
-            require_found(wanted, entries)
-            chosen = [one for one in entries if wanted.covers(one)]
-            if not chosen:
-                typer.echo("no dead letter is meant")
+            chosen = [one for one in await _meant(store, wanted) if wanted.covers(one)]
+            question = f"drop {_records(chosen)}? Nobody will handle them."
+            if not _agreed(chosen, question, dry_run=dry_run, yes=yes):
                 return
-            _tell_order(grouped(chosen))
-            if dry_run:
-                typer.echo("nothing was done")
-                return
-            _confirm(f"drop {_records(chosen)}? Nobody will handle them.", yes=yes)
             await store.ask_drop(chosen, by=by or getpass.getuser(), why=why)
             if not no_wait:
                 await _until_done(store, chosen)
@@ -219,6 +204,25 @@ def _since(text: str | None) -> datetime | None:
 def _require_choice(wanted: Wanted) -> None:
     if wanted.is_everything:
         raise Refusal("say which: an ID, --key, --reason or another filter")
+
+
+async def _meant(store: Store, wanted: Wanted) -> list[Entry]:
+    entries = await store.entries(wanted.service)
+    require_found(wanted, entries)
+    return entries
+
+
+def _agreed(chosen: list[Entry], question: str, *, dry_run: bool, yes: bool) -> bool:
+    """Show what would be done, in which order, and ask; the command ends here when the answer is no."""
+    if not chosen:
+        typer.echo("no dead letter is meant")
+        return False
+    _tell_order(grouped(chosen))
+    if dry_run:
+        typer.echo("nothing was done")
+        return False
+    _confirm(question, yes=yes)
+    return True
 
 
 def _tell_order(groups: Sequence[Group]) -> None:
