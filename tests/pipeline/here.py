@@ -40,7 +40,7 @@ async def reading(counting: Counting, *, batch_records: int = 1000) -> AsyncIter
     stopping = asyncio.Event()
     assert parts._reader is not None
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(parts._broker.start())
+        starting = tasks.create_task(parts._broker.start())
         watching = tasks.create_task(parts._reader.watch(stopping))
         try:
             yield parts
@@ -48,6 +48,8 @@ async def reading(counting: Counting, *, batch_records: int = 1000) -> AsyncIter
             stopping.set()
             await asyncio.wait([watching])  # as the service does: what watches ends before what it watches
             async with asyncio.timeout(STOP_SECONDS):
+                # A consumer stopped while it joins its group never gets to the end of its start.
+                await asyncio.wait([starting])
                 await parts._broker.stop()
     await parts._publisher.close()
     await parts._database.close()
