@@ -1,5 +1,7 @@
 """Every metric of the desk, by name: dashboards and alerts stand on this list, so change it on purpose."""
 
+import math
+
 from prometheus_client import Counter, Gauge, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -27,7 +29,10 @@ PUBLISH_FAILURES = Counter(
 OUTBOX_ROWS = Gauge("chatdesk_outbox_rows", "Events waiting in the outbox lanes this process drains.")
 DUE_FIRED = Counter("chatdesk_due_fired", "Timers and sweeps carried out.", ["kind"])
 DUE_FAILED = Counter("chatdesk_due_failed", "Timers and sweeps that raised.", ["kind"])
-READ_LAG_SECONDS = Gauge("chatdesk_read_lag_seconds", "How long ago every input had been read to its end.")
+READ_LAG_SECONDS = Gauge(
+    "chatdesk_read_lag_seconds", "How long ago every input had been read to its end; NaN: one never was."
+)
+READ_LAG_SECONDS.set(math.nan)
 REBALANCES = Counter("chatdesk_rebalances", "Times the partitions of this process changed.")
 PARTITION_PAUSED = Gauge(
     "chatdesk_partition_paused",

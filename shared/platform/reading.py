@@ -258,6 +258,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             await self._journal.know_partitions(tx, map(self._place, everything))
             known = await self._journal.positions(tx)
             paused = await self._parking.paused(tx)
+            self._read_up_to = await self._journal.read_up_to(tx, self._topics)
         self._look_back(committed, known)
         begins = await consumer.beginning_offsets(assigned) if assigned else {}
         ends = await consumer.end_offsets(assigned) if assigned else {}

@@ -1,12 +1,14 @@
 """How far was read: positions are the truth about offsets, `read_up_to` about time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaConnectionError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +17,7 @@ from shared.contracts import cloudevents
 from shared.contracts.event import Model
 from shared.platform import metrics
 from shared.platform.clock import SystemClock
+from shared.platform.observer import Observer
 from shared.platform.parking import Parking, Place
 from shared.platform.reading import Reader
 from tests.desk_events import a_message, agent_changed, an_event
@@ -110,6 +113,38 @@ async def holding_positions(counting: Counting) -> AsyncIterator[Held]:
     held = Held(counting, release)
     yield held
     await held.released()
+
+
+async def test_lag_is_told_by_a_process_whose_broker_goes_before_its_first_look(
+    counting: Counting,
+) -> None:
+    async with reading(counting):
+        await until_read_up_to(counting, CLOCK.now())
+    then = await read_up_to(counting)
+    metrics.READ_LAG_SECONDS.set(math.nan)
+
+    async with reading(counting) as parts:
+        assert parts._reader is not None
+        parts._reader._observer = AnsweredOnce(counting.settings.kafka)
+        await until(lag, at_least=0.0)
+        assert await read_up_to(counting) == then
+        assert await lag() <= (CLOCK.now() - then).total_seconds()
+
+
+class AnsweredOnce(Observer):
+    """What looks at the log, when the broker goes away after its first answer."""
+
+    _answered = False
+
+    async def log_ends(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        if self._answered:
+            raise KafkaConnectionError("there was a broker")
+        self._answered = True
+        return await super().log_ends(places)
+
+
+async def lag() -> float:
+    return float(metrics.READ_LAG_SECONDS._value.get())
 
 
 async def test_markers_of_a_foreign_transaction_do_not_stall_time(counting: Counting) -> None:
