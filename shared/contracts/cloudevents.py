@@ -58,7 +58,7 @@ def encode(event: Event[Model]) -> bytes:
         "causationid": event.causation_id,
     }
     head = to_json({name: value for name, value in attributes.items() if value})
-    data = event.data.model_dump_json(by_alias=True, exclude_none=True).encode()
+    data = event.data.__pydantic_serializer__.to_json(event.data, by_alias=True, exclude_none=True)
     return b'%b,"data":%b}' % (head[:-1], data)
 
 

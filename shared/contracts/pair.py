@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import quote, unquote
 
 from shared.contracts.errors import Rejected
@@ -28,7 +29,7 @@ def canonical_address(raw: str) -> str:
     return address
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, order=True)
 class Pair:
     """One customer's address at one of our business addresses. ``customer_address`` is canonical."""
 
@@ -44,7 +45,7 @@ class Pair:
             tenant_id, channel, canonical_address(business_address), canonical_address(customer_address)
         )
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The percent-encoded identity: ``tenant:channel:business_address:customer_address``."""
         parts = (self.tenant_id, self.channel, self.business_address, self.customer_address)

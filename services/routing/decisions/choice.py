@@ -1,6 +1,6 @@
 """Who gets a chat: ``least_loaded``, ties by longest idle (docs/rules.md, 3)."""
 
-import heapq
+from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -71,37 +71,28 @@ class Ranking:
     """
 
     def __init__(self, members: Iterable[Key], agents: Mapping[Key, Agent]) -> None:
-        self._agents = agents
-        self._verdicts = {key: verdict(agents[key]) for key in members}
-        self._counts = Counter(self._verdicts.values())
-        self._heap = [
-            (rank(agents[key]), key) for key, found in self._verdicts.items() if found is Verdict.AVAILABLE
-        ]
-        heapq.heapify(self._heap)
+        self._members = {key: agents[key] for key in members}
+        self._counts = Counter(map(verdict, self._members.values()))
+        self._available = sorted(
+            (rank(agent), key) for key, agent in self._members.items() if verdict(agent) is Verdict.AVAILABLE
+        )
 
     def changed(self, agent: Agent) -> None:
         """Take note of an agent's new load or state."""
-        before = self._verdicts.get(agent.key)
+        before = self._members.get(agent.key)
         if before is None:
             return
-        after = self._verdicts[agent.key] = verdict(agent)
-        self._counts[before] -= 1
-        self._counts[after] += 1
-        if after is Verdict.AVAILABLE:
-            heapq.heappush(self._heap, (rank(agent), agent.key))
+        self._members[agent.key] = agent
+        then, now = verdict(before), verdict(agent)
+        self._counts[then] -= 1
+        self._counts[now] += 1
+        if then is Verdict.AVAILABLE:
+            del self._available[bisect_left(self._available, (rank(before), before.key))]
+        if now is Verdict.AVAILABLE:
+            insort(self._available, (rank(agent), agent.key))
 
     def choose(self) -> Choice:
         """Return what `choose` returns for the members as they are now."""
-        shortlist: list[Agent] = []
-        taken: list[tuple[Rank, Key]] = []
-        while self._heap and len(shortlist) <= RUNNERS_UP:
-            entry = heapq.heappop(self._heap)
-            agent = self._agents[entry[1]]
-            current = self._verdicts[agent.key] is Verdict.AVAILABLE and rank(agent) == entry[0]
-            if current and (not taken or taken[-1] != entry):
-                shortlist.append(agent)
-                taken.append(entry)
-        for entry in taken:
-            heapq.heappush(self._heap, entry)
+        shortlist = tuple(self._members[key] for _, key in self._available[: 1 + RUNNERS_UP])
         counts = {found: count for found, count in self._counts.items() if count}
-        return Choice(shortlist[0] if shortlist else None, tuple(shortlist), counts)
+        return Choice(shortlist[0] if shortlist else None, shortlist, counts)
