@@ -1,6 +1,6 @@
 """PostgreSQL as every service uses it: its own schema, short timeouts, one transaction per batch."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -66,6 +66,19 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+async def append_rows(
+    tx: AsyncConnection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Append rows in their order with ``COPY``, which costs both sides less than arrays in a statement.
+
+    Faults are asyncpg's own errors (`shared.platform.faults` knows them), not SQLAlchemy's.
+    """
+    driver: Any = (await tx.get_raw_connection()).driver_connection
+    if not driver.is_in_transaction():  # SQLAlchemy begins it with the first statement only
+        await tx.execute(text("select 1"))
+    await driver.copy_records_to_table(table, columns=columns, records=rows)
 
 
 async def _limit_transaction(connection: AsyncConnection) -> None:

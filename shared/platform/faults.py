@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
+import asyncpg
 import redis.exceptions
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -49,24 +50,23 @@ def is_race(error: BaseException) -> bool:
 
 
 def _sqlstate(error: BaseException) -> str:
-    orig = error.orig if isinstance(error, DBAPIError) else None
-    return getattr(orig, "sqlstate", None) or ""
+    told = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(told, "sqlstate", None) or ""
 
 
 def _heals(error: BaseException) -> bool:
-    if isinstance(error, _ABOUT_FILES):
+    if isinstance(error, (*_ABOUT_FILES, asyncpg.DataError)):
         return False
-    if isinstance(error, DBAPIError):
-        sqlstate = _sqlstate(error)
-        return (
-            error.connection_invalidated
-            or isinstance(error, InterfaceError)
-            or sqlstate in _HEALING_SQLSTATES
-            or sqlstate[:2] in _HEALING_SQLSTATE_CLASSES
-        )
+    sqlstate = _sqlstate(error)
+    if sqlstate in _HEALING_SQLSTATES or sqlstate[:2] in _HEALING_SQLSTATE_CLASSES:
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
     return isinstance(
         error,
         Retryable
+        | InterfaceError
+        | asyncpg.InterfaceError
         | PoolTimeoutError
         | OSError
         | asyncio.TimeoutError

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.platform.database import append_rows
 from shared.platform.outcome import Due
 from shared.platform.records import Decoded
 from shared.platform.triage import Admission
@@ -109,20 +110,11 @@ class Journal:
         """Append events to their lanes; ids follow the given order."""
         if not rows:
             return
-        await tx.execute(
-            text(
-                "insert into outbox (lane, topic, key, value, created_at) "
-                "select lane, topic, key, value, :now from unnest(cast(:lanes as smallint[]),"
-                " cast(:topics as text[]), cast(:keys as text[]), cast(:values as bytea[]))"
-                " with ordinality as u(lane, topic, key, value, n) order by n"
-            ),
-            {
-                "lanes": [row.lane for row in rows],
-                "topics": [row.topic for row in rows],
-                "keys": [row.key for row in rows],
-                "values": [row.value for row in rows],
-                "now": now,
-            },
+        await append_rows(
+            tx,
+            "outbox",
+            ("lane", "topic", "key", "value", "created_at"),
+            [(row.lane, row.topic, row.key, row.value, now) for row in rows],
         )
 
     async def advance(self, tx: AsyncConnection, ends: Mapping[tuple[str, int], int]) -> None:

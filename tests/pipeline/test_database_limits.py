@@ -6,16 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from shared.platform.database import TIMEOUT_MS, Database
-from shared.platform.faults import Retryable, is_race, is_transient
+from shared.platform.database import TIMEOUT_MS, Database, append_rows
+from shared.platform.faults import Retryable, is_race, is_timeout, is_transient
 from tests.pipeline.builders import CountingDesk
 from tests.pipeline.waiting import until_holds
 
@@ -174,6 +175,66 @@ async def go_on_after_it_was_ended(database: Database, then: list[str], turns: i
             await asyncio.sleep(0)
         for statement in then:
             await tx.execute(text(statement))
+
+
+TWO = [("one",), ("two",)]
+
+
+async def append(database: Database, rows: Sequence[Sequence[Any]], *statements: str) -> None:
+    async with database.transaction() as tx:
+        for statement in statements:
+            await tx.execute(text(statement))
+        await append_rows(tx, "pairs", ["pair_key"], rows)
+
+
+async def append_and_fail(database: Database) -> None:
+    async with database.transaction() as tx:
+        await append_rows(tx, "pairs", ["pair_key"], TWO)
+        raise ZeroDivisionError
+
+
+async def append_after_it_was_ended(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.execute(text("set idle_in_transaction_session_timeout = 1"))
+        busy_until_ended(database)
+        await append_rows(tx, "pairs", ["pair_key"], TWO)
+
+
+async def fault_of(work: Awaitable[None]) -> Exception:
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at
+        return error
+    raise AssertionError("nothing failed")
+
+
+async def test_rows_that_are_appended_first_go_with_their_transaction(database: Database) -> None:
+    """SQLAlchemy begins a transaction with its first statement, and appending is none of its own."""
+    assert isinstance(await fault_of(append_and_fail(database)), ZeroDivisionError)
+    assert await CountingDesk(database).rows("select 1 from pairs") == []
+    await append(database, TWO)
+    rows = await CountingDesk(database).rows("select pair_key from pairs order by ctid")
+    assert [key for (key,) in rows] == ["one", "two"]
+
+
+async def test_faults_of_appending_are_told_apart_like_those_of_statements(database: Database) -> None:
+    await append(database, TWO)
+    assert is_race(await fault_of(append(database, TWO)))
+    for ours in ([(None,)], [(1,)], [("nul \x00",)]):
+        error = await fault_of(append(database, ours))
+        assert not is_transient(error), repr(error)
+        assert not is_race(error), repr(error)
+    async with database.transaction() as holder:
+        await holder.execute(text("lock table pairs"))
+        late = await fault_of(append(database, TWO, "set local statement_timeout = 1"))
+    assert is_transient(late), repr(late)
+    assert is_timeout(late), repr(late)
+
+
+async def test_appending_on_a_connection_the_server_ended_heals(database: Database) -> None:
+    error = await fault_of(append_after_it_was_ended(database))
+    assert is_transient(error), repr(error)
+    assert await CountingDesk(database).rows("select 1")
 
 
 def busy_until_ended(database: Database) -> None:
