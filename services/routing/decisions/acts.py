@@ -1,6 +1,5 @@
 """What people ask for: reply, close, assign. A refusal answers with its reason and who is available."""
 
-from dataclasses import replace
 from typing import cast
 
 from services.routing.decisions.calendars import is_open
@@ -74,7 +73,7 @@ def assign(floor: Floor, received: Received) -> None:
         _refuse(floor, received, command, chat, found)
         return
     if command.department_id is not None:
-        chat = replace(chat, department_id=command.department_id)
+        chat = chat.but(department_id=command.department_id)
     floor.assign(
         received.event.as_cause(),
         chat,

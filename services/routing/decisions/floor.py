@@ -4,7 +4,7 @@ A fold over a batch starts with one `Floor` and ends with its changes; nothing e
 changes a chat in one way and says so on ``chats.v1``.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -136,9 +136,8 @@ class Floor:
     def assign(self, cause: Cause, chat: Chat, agent: Agent, **told: Any) -> Chat:
         """Give a chat to an agent; whoever had it gets the slot back."""
         chat = self._leave_queue(self.release(chat))
-        agent = replace(
-            self.agents[agent.key], load=self.agents[agent.key].load + 1, last_assigned_at=self.now
-        )
+        agent = self.agents[agent.key]
+        agent = agent.but(load=agent.load + 1, last_assigned_at=self.now)
         self._agent_changed(agent)
         assigned = chat.after(
             state=State.ASSIGNED,
@@ -160,7 +159,7 @@ class Floor:
 
     def forget_ticket(self, chat: Chat) -> Chat:
         """Let go of a ticket that ends, with the assignment that names it or by hand; the next is another."""
-        return chat if chat.ticket_id is None else self.keep(replace(chat, ticket_id=None))
+        return chat if chat.ticket_id is None else self.keep(chat.but(ticket_id=None))
 
     def next_ticket(self, cause: Cause, chat: Chat, reason: str) -> Chat:
         """Give a diverted chat another ticket: the customer wrote after its ticket was closed."""
@@ -178,10 +177,10 @@ class Floor:
         if chat.agent is None or chat.state is State.CLOSED:
             return chat
         agent = self.agents[chat.agent]
-        self._agent_changed(replace(agent, load=agent.load - 1))
+        self._agent_changed(agent.but(load=agent.load - 1))
         for department_id in sorted(agent.departments):
             self.sweep(SERVE_QUEUE, (agent.tenant_id, department_id))
-        return replace(chat, previous_agent_id=chat.agent_id, agent_id=None)
+        return chat.but(previous_agent_id=chat.agent_id, agent_id=None)
 
     def agent_state(self, agent: Agent) -> None:
         """Take over what presence or the directory says of an agent."""

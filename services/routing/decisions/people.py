@@ -1,6 +1,5 @@
 """What presence, the directory and tickets tell routing, and what follows for those who wait."""
 
-from dataclasses import replace
 from typing import cast
 
 from services.routing.decisions.floor import AGENT_LOST, SERVE_QUEUE, Floor
@@ -18,7 +17,7 @@ def agent_changed(floor: Floor, received: Received) -> None:
     agent = floor.agents.get(key, Agent(*key))
     if data.version <= agent.presence_version:
         return
-    floor.agent_state(replace(agent, state=data.state, draining=data.draining, presence_version=data.version))
+    floor.agent_state(agent.but(state=data.state, draining=data.draining, presence_version=data.version))
     if data.state == "offline":
         floor.sweep(AGENT_LOST, key)
     for department_id in sorted(agent.departments):
@@ -53,8 +52,7 @@ def agent_document(floor: Floor, received: Received) -> None:
         return
     departments = frozenset() if document.retired else frozenset(document.departments)
     floor.agent_state(
-        replace(
-            agent,
+        agent.but(
             capacity=document.capacity,
             departments=departments,
             roles=frozenset(document.roles),
