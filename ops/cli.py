@@ -15,6 +15,7 @@ COMMANDS = {
     "topics": "ops.topics:app",
     "directory": "ops.directory:app",
     "tail": "ops.topics:tail",
+    "why": "ops.why.cli:why",
     "dead-letters": "ops.dead_letters.cli:app",
     "migrate": "ops.serving:migrate",
     "run": "ops.serving:run",

@@ -178,7 +178,7 @@ async def read(
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:
-        partitions = await _partitions(consumer, topic)
+        partitions = await partitions_of(consumer, topic)
         consumer.assign(partitions)
         await (consumer.seek_to_beginning(*partitions) if beginning else consumer.seek_to_end(*partitions))
         left = {tp: end for tp, end in (await consumer.end_offsets(partitions)).items() if end > 0}
@@ -195,7 +195,8 @@ async def read(
         await consumer.stop()
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    """Return a topic's partitions, sorted. Raises LookupError for a topic that is none."""
     found = (await consumer._client.fetch_all_metadata()).partitions_for_topic(topic)  # noqa: SLF001
     if not found:
         raise LookupError(f"there is no topic {topic}: run `chatdesk topics apply`")

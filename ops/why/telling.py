@@ -1,0 +1,148 @@
+"""Tells what happened to a chat, line by line, from its facts and the reasons they carry. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ops.printable import printable
+from shared.contracts import chats
+from shared.contracts.actors import Actor
+from shared.contracts.event import Event, Model
+
+_PREFIX, _SUFFIX = "chatdesk.chat.", ".v1"
+_TOLD_BESIDE = frozenset({*chats.ChatFact.model_fields, "content", "received_at", "sent_at", "message_id"})
+"""Fields that every fact repeats, or that nobody asks a decision for: customers' words above all."""
+_STRATEGIES = {
+    "least_loaded": "whoever holds the fewest chats",
+    "round_robin": "each in turn",
+    "longest_idle": "whoever has gone longest without a new chat",
+}
+_READ_AS = frozenset({"strategy", "department", "calendar", "ahead", "shortlist", "counts"})
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One line of the story, and below it why."""
+
+    at: datetime
+    line: str
+    reasons: tuple[str, ...] = ()
+
+
+def told(events: Sequence[Event[Model]]) -> list[Told]:
+    """Tell these events of one chat, in their order. Every string in them may be foreign."""
+    return [
+        Told(event.time, printable(_line(event)), tuple(map(printable, _reasons(event.data))))
+        for event in events
+    ]
+
+
+def missing_versions(events: Sequence[Event[Model]]) -> list[int]:
+    """Return the versions of the chat that are not among its events: retention took them, or somebody."""
+    found = {
+        event.data.version
+        for event in events
+        if isinstance(event.data, chats.ChatFact | chats.ChatRecorded) and event.data.version is not None
+    }
+    return sorted(set(range(1, max(found, default=0) + 1)) - found)
+
+
+def _line(event: Event[Model]) -> str:
+    match event.data:
+        case chats.ChatMessageAdded() as added:
+            line = "the customer wrote" if added.direction == "inbound" else f"{_who(added.author)} answered"
+        case chats.ChatAssigned() as assigned:
+            given = f", by {_who(assigned.by)}" if assigned.by is not None else ""
+            holds = f", who now holds {assigned.agent_load}" if assigned.agent_load is not None else ""
+            line = f"assigned to {assigned.agent_id}{given}{holds}{_because(assigned.reason)}"
+        case chats.ChatQueued() as queued:
+            line = f"waits in {queued.department_id}{_because(queued.reason)}"
+        case chats.ChatRequeued() as queued:
+            line = f"waits again in {queued.department_id}{_because(queued.reason)}"
+        case chats.ChatDiverted() as diverted:
+            opens = diverted.next_open_at
+            again = f"; open again at {opens:%Y-%m-%d %H:%M} UTC" if opens is not None else ""
+            line = f"became ticket {diverted.ticket_id}{_because(diverted.reason)}{again}"
+        case chats.ChatClosed() as closed:
+            line = f"closed by {_who(closed.by)}{_because(closed.reason)}"
+        case chats.ChatOpened() as opened:
+            line = f"opened for {opened.department_id}"
+        case chats.ChatCommandRefused() as refused:
+            line = _refusal(refused)
+        case _:
+            line = _otherwise(event)
+    return line
+
+
+def _refusal(refused: chats.ChatCommandRefused) -> str:
+    asked = f"what {_who(refused.by)} asked" if refused.by is not None else "a command"
+    line = f"{asked} was refused: {_words(refused.reason)}"
+    if refused.available is None:
+        return line
+    agents = ", ".join(refused.available.agents) or "nobody"
+    return f"{line}; available then: {agents}"
+
+
+def _otherwise(event: Event[Model]) -> str:
+    """Tell any other fact by its name and what only it carries."""
+    name = _words(event.type.removeprefix(_PREFIX).removesuffix(_SUFFIX))
+    beside = _TOLD_BESIDE if isinstance(event.data, chats.ChatFact) else _TOLD_BESIDE - {"why"}
+    carried = event.data.model_dump(mode="json", exclude_none=True, exclude=set(beside))
+    return name + "".join(f", {_words(key)}: {_plain(value)}" for key, value in carried.items())
+
+
+def _reasons(data: Model) -> Iterator[str]:
+    why = getattr(data, "why", None)
+    if not isinstance(why, Mapping):
+        return
+    yield from _rule(why)
+    yield from _people(why)
+    for key in sorted(set(why) - _READ_AS):
+        yield f"{_words(key)}: {_plain(why[key])}"
+
+
+def _rule(why: Mapping[str, Any]) -> Iterator[str]:
+    if strategy := why.get("strategy"):
+        yield f"the department gives chats to {_STRATEGIES.get(strategy, _words(str(strategy)))} ({strategy})"
+    for name in ("department", "calendar"):
+        if isinstance(document := why.get(name), Mapping):
+            yield f"by {name} {document.get('id')} as of its revision {document.get('revision')}"
+    if ahead := why.get("ahead"):
+        yield f"{ahead} waited before it"
+
+
+def _people(why: Mapping[str, Any]) -> Iterator[str]:
+    shortlist = [one for one in why.get("shortlist") or () if isinstance(one, Mapping)]
+    for place, one in enumerate(shortlist, start=1):
+        idle = one.get("last_assigned_at")
+        since = f", last given a chat at {idle}" if idle else ", given none yet"
+        yield f"{place}. {one.get('agent_id')}: {one.get('load')} of {one.get('capacity')} chats{since}"
+    if counts := why.get("counts"):
+        yield "of the members: " + ", ".join(
+            f"{count} {_words(verdict)}" for verdict, count in counts.items()
+        )
+    elif "counts" in why:
+        yield "the department has no members"
+
+
+def _because(reason: str | None) -> str:
+    return f" ({_words(reason)})" if reason else ""
+
+
+def _who(actor: Actor | None) -> str:
+    if actor is None:
+        return "nobody"
+    return f"{actor.role} {actor.id}" if actor.id else f"the {actor.role}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_words(str(key))} {_plain(one)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value)) or "none"
+    return str(value)
