@@ -3,15 +3,16 @@
 import asyncio
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, assert_never
+from typing import Annotated, Any, NoReturn, TypeVar, assert_never
 
 import typer
 from sqlalchemy.exc import DBAPIError
 
 from ops.stack import StackError, address_of
 from ops.tenant_file import BadFile, Mistake, TenantFile, read_tenant_file
+from ops.tenant_text import text_of
 from services.desk.app import (
     Applied,
     Conflict,
@@ -40,19 +41,51 @@ def directory() -> None:
     """The documents of a tenant: departments, agents, calendars, channels, templates, routing rules."""
 
 
+_File = Annotated[Path, typer.Argument(help="A tenant and its documents, in YAML.")]
+ResultT = TypeVar("ResultT")
+_DIFFERS = 3
+"""How `plan` ends when applying would change something."""
+
+
 @app.command()
-def apply(
-    file: Annotated[Path, typer.Argument(help="A tenant and its documents, in YAML.")],
-    *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would change.")] = False,
-) -> None:
+def plan(file: _File) -> None:
+    """Tell what applying a file would change. Ends with 0: nothing, 3: something, 1: it cannot be applied."""
+    wanted = _read(file)
+    found = _with_documents(lambda documents: _planned(documents, file, wanted))
+    changed = [edit.key for edit in found.edits if edit.changes]
+    _tell(f"{file} (only looked at)", found, changed)
+    if changed:
+        raise typer.Exit(_DIFFERS)
+
+
+@app.command()
+def apply(file: _File) -> None:
     """Make a tenant's documents what a file says. What the file leaves out stays as it is."""
     wanted = _read(file)
+    _with_documents(lambda documents: _apply(documents, file, wanted))
+
+
+@app.command()
+def export(tenant: Annotated[str, typer.Argument(help="The tenant's id.")]) -> None:
+    """Print a tenant's documents as a file that `plan` finds no difference with."""
+    found = _with_documents(lambda documents: documents.of_tenant(tenant))
+    if not found:
+        _fail([f"there is no tenant {tenant!r}"])
+    typer.echo(text_of(tenant, [(key.kind, document) for key, document in found]), nl=False)
+
+
+def _with_documents(work: Callable[[Directory], Awaitable[ResultT]]) -> ResultT:
+    """Open the documents for some work. What keeps it from being done is told in a line, and ends it."""
     log.configure("CRITICAL", "directory")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+    async def run(settings: PlatformSettings) -> ResultT:
+        async with open_directory(settings) as documents:
+            return await work(documents)
+
     try:
         settings = PlatformSettings(kafka=address_of("kafka"), database_url=address_of("postgres"))
-        asyncio.run(_apply(file, wanted, settings, dry_run=dry_run))
+        return asyncio.run(run(settings))
     except (StackError, OSError) as error:
         _fail([str(error)])
     except DBAPIError as error:
@@ -72,39 +105,40 @@ def _read(file: Path) -> TenantFile:
         _fail_at(file, error.mistakes)
 
 
-async def _apply(file: Path, wanted: TenantFile, settings: PlatformSettings, *, dry_run: bool) -> None:
-    async with open_directory(settings) as documents:
-        plan = await documents.plan(wanted.tenant_id, wanted.documents)
-        if isinstance(plan, Invalid):
-            _fail_invalid(file, wanted, plan)
-        if dry_run:
-            _tell(f"{file} (only looked at)", plan, (edit.key for edit in plan.edits if edit.changes))
-            return
-        match await documents.apply(plan):
-            case Applied(written=written):
-                _tell(str(file), plan, written)
-                await _publish(documents, is_new=bool(written))
-            case Conflicted(conflicts=conflicts):
-                _fail([_collision(one) for one in conflicts] + ["nothing was written: look and apply again"])
-            case Invalid() as invalid:
-                _fail_invalid(file, wanted, invalid)
-            case other:
-                assert_never(other)
+async def _planned(documents: Directory, file: Path, wanted: TenantFile) -> Plan:
+    found = await documents.plan(wanted.tenant_id, wanted.documents)
+    if isinstance(found, Invalid):
+        _fail_invalid(file, wanted, found)
+    return found
 
 
-def _tell(source: str, plan: Plan, changed: Iterable[DocumentKey]) -> None:
+async def _apply(documents: Directory, file: Path, wanted: TenantFile) -> None:
+    planned = await _planned(documents, file, wanted)
+    match await documents.apply(planned):
+        case Applied(written=written):
+            _tell(str(file), planned, written)
+            await _publish(documents, is_new=bool(written))
+        case Conflicted(conflicts=conflicts):
+            _fail([_collision(one) for one in conflicts] + ["nothing was written: look and apply again"])
+        case Invalid() as invalid:
+            _fail_invalid(file, wanted, invalid)
+        case other:
+            assert_never(other)
+
+
+def _tell(source: str, planned: Plan, changed: Iterable[DocumentKey]) -> None:
     """Print what changed of each document, and what the file left out."""
     keys = set(changed)
-    edits = [edit for edit in plan.edits if edit.key in keys]
-    typer.echo(f"{plan.tenant_id}, from {source}")
+    edits = [edit for edit in planned.edits if edit.key in keys]
+    typer.echo(f"{planned.tenant_id}, from {source}")
     for edit in edits:
         verb = "updated" if edit.before else "created"
         typer.echo(f"  {verb:9}{_name(edit.key):40}{_difference(edit)}".rstrip())
     updated = sum(edit.before is not None for edit in edits)
-    created, same = len(edits) - updated, len(plan.edits) - len(edits)
+    created, same = len(edits) - updated, len(planned.edits) - len(edits)
     typer.echo(f"{created} created, {updated} updated, {same} unchanged")
-    if plan.untouched:
-        names = ", ".join(_name(key) for key in plan.untouched)
+    if planned.untouched:
+        names = ", ".join(_name(key) for key in planned.untouched)
         typer.echo(f"not in the file and left as they are (nothing is ever removed here): {names}")
 
 

@@ -67,6 +67,12 @@ class Directory:
         async with self._database.transaction() as tx:
             return await self._edits.plan(tx, tenant_id, wanted)
 
+    async def of_tenant(self, tenant_id: str) -> tuple[tuple[DocumentKey, DirectoryDocument], ...]:
+        """Return every document of a tenant; none when nobody described it."""
+        async with self._database.transaction() as tx:
+            stored = await DocumentStore().of_tenant(tx, tenant_id)
+        return tuple((key, one.document) for key, one in sorted(stored.items()))
+
     async def apply(self, plan: Plan) -> Applied | Conflicted | Invalid:
         """Write a plan whole, or nothing of it, in one transaction with the events that tell it."""
         async with self._database.transaction() as tx:

@@ -1,4 +1,4 @@
-"""`chatdesk directory apply` as people run it, on real servers."""
+"""`chatdesk directory plan`, `apply` and `export` as people run them, on real servers."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -19,6 +19,7 @@ from tests.topics import events_on, publish, until_events
 
 pytestmark = pytest.mark.servers
 
+EXAMPLES = sorted((Path(__file__).parents[2] / "deploy" / "examples").glob("*.yaml"))
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "examples" / "acme.yaml"
 TEXT = EXAMPLE.read_text(encoding="utf-8")
 
@@ -37,11 +38,14 @@ class Shell:
     installation: Installation
     folder: Path
 
-    async def apply(self, file: Path, *options: str, **environment: str) -> Answer:
+    async def apply(self, file: Path, **environment: str) -> Answer:
+        return await self.run("apply", str(file), **environment)
+
+    async def run(self, *words: str, **environment: str) -> Answer:
         result = await asyncio.to_thread(
             CliRunner().invoke,
             menu(),
-            ["directory", "apply", str(file), *options],
+            ["directory", *words],
             env=self.installation.environment() | environment,
         )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -69,8 +73,8 @@ async def _documents(installation: Installation) -> list[DirectoryDocument]:
 async def test_a_tenant_is_applied_once_changed_and_left_alone(
     installation: Installation, shell: Shell
 ) -> None:
-    looked = await shell.apply(EXAMPLE, "--dry-run")
-    assert (looked.code, looked.out[-1]) == (0, "17 created, 0 updated, 0 unchanged")
+    looked = await shell.run("plan", str(EXAMPLE))
+    assert (looked.code, looked.out[-1]) == (3, "17 created, 0 updated, 0 unchanged")
     assert await _documents(installation) == []
 
     first = await shell.apply(EXAMPLE)
@@ -126,6 +130,40 @@ async def test_a_bad_file_is_refused_with_lines_and_nothing_is_written(
     assert broken.err[0].endswith("agents[0].capacity: must be at most 100, not 500")
     missing = await shell.apply(shell.folder / "nowhere.yaml")
     assert (missing.code, missing.err) == (1, [f"{shell.folder}/nowhere.yaml: No such file or directory"])
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+async def test_what_is_exported_is_what_was_applied(shell: Shell, example: Path) -> None:
+    applied = await shell.apply(example)
+    assert applied.code == 0, applied
+
+    exported = await shell.run("export", example.stem)
+    planned = await shell.run("plan", str(shell.file("\n".join(exported.out))))
+
+    assert (exported.code, exported.err) == (0, [])
+    assert planned.code == 0, planned
+    assert planned.out[-1].startswith("0 created, 0 updated, ")
+    assert (await shell.run("plan", str(example))).code == 0
+
+
+async def test_plan_tells_a_pipeline_by_its_exit_code_what_it_found(shell: Shell) -> None:
+    await shell.apply(EXAMPLE)
+    changed = shell.file(TEXT.replace("capacity: 4", "capacity: 6"))
+
+    differs = await shell.run("plan", str(changed))
+    refused = await shell.run("plan", str(shell.file(TEXT.replace("capacity: 4", "capacity: 101"))))
+    unchanged = await shell.run("plan", str(EXAMPLE))
+
+    assert differs.code == 3
+    assert differs.out[1] == "  updated  agent jonas                             capacity 4 → 6"
+    assert refused.code == 1
+    assert refused.err[0].endswith("agents[1].capacity: must be at most 100, not 101")
+    assert unchanged.code == 0
+
+
+async def test_a_tenant_nobody_described_cannot_be_exported(shell: Shell) -> None:
+    answer = await shell.run("export", "nobody")
+    assert (answer.code, answer.err) == (1, ["there is no tenant 'nobody'"])
 
 
 async def test_it_says_what_to_do_when_the_desk_has_no_tables(servers: Addresses, shell: Shell) -> None:
