@@ -1,85 +1,19 @@
 """Many workers, one PostgreSQL: capacity, one chat per pair, nobody forgotten, whatever the interleaving."""
 
-import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import text
 
-from services.routing.app import STEPS
-from services.routing.handlers import RoutingHandlers
-from services.routing.store import Store
-from shared.contracts import catalogue, cloudevents
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatClose
-from shared.contracts.event import Model
-from shared.platform.clock import SystemClock
 from shared.platform.database import Database
-from shared.platform.journal import Journal
-from shared.platform.pipeline import Pipeline
-from shared.platform.records import Record
-from shared.platform.service import Service
-from shared.platform.timers import Timers
 from tests import desk_events as desk
 from tests.conftest import Migrated
+from tests.routing.contact import WORKERS, Contact
 
 pytestmark = pytest.mark.servers
-
-WORKERS = 8
-_offsets = itertools.count()
-
-
-class Contact:
-    """Routing without Kafka: every worker is a pipeline of its own on the same database."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self._woken = asyncio.Event()
-        self._pipelines = [self._pipeline() for _ in range(WORKERS)]
-        self._timers = Timers(
-            handlers=RoutingHandlers(Store(), STEPS),
-            topics=(),
-            transactions=database.transaction,
-            journal=Journal(),
-            pipeline=self._pipelines[0],
-            clock=SystemClock(),
-            fired=self._woken,
-        )
-
-    def _pipeline(self) -> Pipeline:
-        service = Service("routing", RoutingHandlers(Store(), STEPS), handles=STEPS.keys())
-        return Pipeline(
-            service=service, transactions=self.database.transaction, journal=Journal(), clock=SystemClock()
-        )
-
-    async def hear(self, *inputs: Model) -> None:
-        """Let one worker handle these, in order."""
-        await self._pipelines[0].run([a_record(one) for one in inputs])
-
-    async def hear_at_once(self, batches: Iterable[Sequence[Model]]) -> None:
-        """Let the workers share out the batches and handle them concurrently."""
-        left = iter([[a_record(one) for one in batch] for batch in batches])
-
-        async def work(pipeline: Pipeline) -> None:
-            for batch in left:
-                await pipeline.run(batch)
-
-        await asyncio.gather(*(work(pipeline) for pipeline in self._pipelines))
-
-    async def sweep(self) -> None:
-        """Carry out sweeps until none is due."""
-        while await self._timers.fire_once():
-            pass
-
-    async def count(self, query: str) -> int:
-        async with self.database.transaction() as tx:
-            return int((await tx.execute(text(query))).scalar_one())
-
-
-def a_record(data: Model) -> Record:
-    event = desk.an_event(data)
-    return Record(catalogue.topic_of(event.type), 0, next(_offsets), None, cloudevents.encode(event), ())
 
 
 @pytest.fixture

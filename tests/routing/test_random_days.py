@@ -1,0 +1,249 @@
+"""Random days of a contact centre on the real SQL: whatever happens, in whatever order, the rules hold.
+
+After every step the invariants of docs/rules.md, 10, are asked of the database and of what was said.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from ops.stack import Addresses
+from shared.contracts.actors import Actor
+from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatReply
+from shared.contracts.chats import ChatAssigned, ChatFact
+from shared.contracts.content import Text
+from shared.contracts.event import Model
+from shared.platform.database import Database
+from shared.platform.migrations import upgrade
+from tests import desk_events as desk
+from tests.conftest import create_database, drop_database, unique
+from tests.pipeline.builders import SetClock
+from tests.routing.contact import Contact
+
+pytestmark = pytest.mark.servers
+
+ResultT = TypeVar("ResultT")
+AGENTS = ("ann", "bob", "cleo")
+DEPARTMENTS = ("sales", "help")
+CUSTOMERS = tuple(f"+278200000{n:02}" for n in range(8))
+SUPERVISOR = Actor(role="supervisor", id="sue")
+
+agents = st.sampled_from(AGENTS)
+departments = st.sampled_from(DEPARTMENTS)
+memberships = st.sampled_from([("sales",), ("help",), ("sales", "help"), ()])
+customers = st.sampled_from(CUSTOMERS)
+nth = st.integers(0, 20)
+minutes = st.sampled_from([0.1, 1, 5, 16, 61, 300])
+
+TABLES = "chats, pairs, agents, departments, documents, directories, due, outbox, positions, processed_events"
+
+STUCK = """
+    select c.chat_id, a.agent_id from chats c join agents a on a.tenant_id = c.tenant_id
+    where c.state = 'queued' and c.department_id = any(a.departments) and 'agent' = any(a.roles)
+    and a.state = 'online' and not a.draining and a.load < a.capacity
+"""
+LEFT_BEHIND = """
+    select c.chat_id from chats c join agents a using (tenant_id, agent_id)
+    where c.state = 'assigned' and c.last_word = 'customer' and a.state = 'offline'
+"""
+WAIT_FOR_NOBODY = """
+    select c.chat_id from chats c where c.state = 'queued' and not exists (
+        select from agents a where a.tenant_id = c.tenant_id and c.department_id = any(a.departments)
+        and 'agent' = any(a.roles) and a.state = 'online' and not a.draining)
+"""
+MISCOUNTED = """
+    select a.agent_id, a.load, count(c.chat_id) from agents a
+    left join chats c on c.tenant_id = a.tenant_id and c.agent_id = a.agent_id and c.state = 'assigned'
+    group by a.tenant_id, a.agent_id, a.load having a.load <> count(c.chat_id)
+"""
+
+
+@dataclass(frozen=True)
+class Centre:
+    """The database that all days share, and its clock."""
+
+    contact: Contact
+    clock: SetClock
+    runner: asyncio.Runner
+
+    def run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        return self.runner.run(work)
+
+
+class Days(RuleBasedStateMachine):
+    """One centre; every step is heard by one worker and swept to its end."""
+
+    centre: ClassVar[Centre]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._states = dict.fromkeys(AGENTS, "offline")
+        self._versions = dict.fromkeys(AGENTS, 0)
+        self._capacities = dict.fromkeys(AGENTS, 2)
+        self._revision = 1
+        self._last = 0
+        self._chats: dict[str, ChatFact] = {}
+
+    def _hear(self, *inputs: Model) -> None:
+        self.centre.run(self._heard(inputs))
+
+    async def _heard(self, inputs: tuple[Model, ...]) -> None:
+        await self.centre.contact.hear(*inputs)
+        await self.centre.contact.sweep()
+        for number, event in await self.centre.contact.said(self._last):
+            self._last = number
+            if isinstance(event.data, ChatFact):
+                self._judge(event.data)
+
+    def _judge(self, said: ChatFact) -> None:
+        before = self._chats.get(said.chat_id)
+        assert said.version == (before.version if before else 0) + 1
+        self._chats[said.chat_id] = said
+        if isinstance(said, ChatAssigned):
+            assert said.agent_id is not None
+            assert said.agent_load is not None
+            assert said.agent_load <= self._capacities[said.agent_id], "over capacity"
+            assert self._states[said.agent_id] == "online", "nobody is there"
+
+    def _chat(self, n: int) -> ChatFact | None:
+        known = list(self._chats.values())
+        return known[n % len(known)] if known else None
+
+    @initialize()
+    def begin(self) -> None:
+        async def empty() -> None:
+            async with self.centre.contact.database.transaction() as tx:
+                await tx.exec_driver_sql(f"truncate {TABLES}")
+            await self.centre.contact.has_heard_everything()
+
+        self.centre.run(empty())
+        self.centre.clock.time = desk.NOON
+        self._hear(
+            desk.a_tenant(),
+            *map(desk.a_department, DEPARTMENTS),
+            *(desk.an_agent_document(one, capacity=2, departments=DEPARTMENTS) for one in AGENTS),
+        )
+
+    @rule(customer=customers)
+    def a_customer_writes(self, customer: str) -> None:
+        self._hear(desk.a_message(customer=customer, sent_at=self.centre.clock.time))
+
+    @rule(customer=customers, count=st.integers(2, 5))
+    def a_customer_writes_a_burst(self, customer: str, count: int) -> None:
+        self._hear(*(desk.a_message(customer=customer, sent_at=self.centre.clock.time) for _ in range(count)))
+
+    @rule(
+        agent=agents, state=st.sampled_from(["online", "online", "away", "offline"]), draining=st.booleans()
+    )
+    def an_agent_comes_or_goes(self, agent: str, state: str, *, draining: bool) -> None:
+        self._versions[agent] += 1
+        self._states[agent] = state
+        self._hear(desk.agent_changed(agent, state, self._versions[agent], draining=draining))
+
+    @rule(agent=agents, capacity=st.integers(1, 4), member_of=memberships)
+    def an_agent_s_document_changes(self, agent: str, capacity: int, member_of: tuple[str, ...]) -> None:
+        self._revision += 1
+        self._capacities[agent] = capacity
+        self._hear(
+            desk.an_agent_document(agent, revision=self._revision, capacity=capacity, departments=member_of)
+        )
+
+    @rule(department=departments, when_full=st.sampled_from(["queue", "ticket"]))
+    def a_department_s_document_changes(self, department: str, when_full: str) -> None:
+        self._revision += 1
+        self._hear(desk.a_department(department, revision=self._revision, when_full=when_full))
+
+    @rule(n=nth, agent=st.none() | agents, department=st.none() | departments, stale=st.booleans())
+    def a_supervisor_assigns(self, n: int, agent: str | None, department: str | None, *, stale: bool) -> None:
+        if (chat := self._chat(n)) is not None:
+            expected = chat.assignment_version + 1 if stale else None
+            self._hear(
+                ChatAssign(
+                    by=SUPERVISOR,
+                    chat_id=chat.chat_id,
+                    agent_id=agent,
+                    department_id=department,
+                    expected_assignment_version=expected,
+                )
+            )
+            if stale:
+                assert self._chats[chat.chat_id].version == chat.version, "a stale command did something"
+
+    @rule(n=nth, agent=agents)
+    def an_agent_answers(self, n: int, agent: str) -> None:
+        if (chat := self._chat(n)) is not None:
+            by, request_id = Actor(role="agent", id=agent), unique("request-")
+            words = Text(text="here I am")
+            self._hear(ChatReply(by=by, chat_id=chat.chat_id, request_id=request_id, content=words))
+
+    @rule(n=nth, agent=st.none() | agents)
+    def a_chat_is_closed(self, n: int, agent: str | None) -> None:
+        if (chat := self._chat(n)) is not None:
+            by = Actor(role="agent", id=agent) if agent else SUPERVISOR
+            self._hear(ChatClose(by=by, chat_id=chat.chat_id))
+
+    @rule(minutes=minutes)
+    def time_passes(self, minutes: float) -> None:
+        self.centre.clock.time += timedelta(minutes=minutes)
+        self._hear()
+
+    @invariant()
+    def loads_are_what_is_held(self) -> None:
+        assert self.centre.run(self.centre.contact.rows(MISCOUNTED)) == []
+
+    @invariant()
+    def nobody_waits_beside_somebody_free(self) -> None:
+        assert self.centre.run(self.centre.contact.rows(STUCK)) == []
+
+    @invariant()
+    def nobody_waits_where_nobody_works(self) -> None:
+        assert self.centre.run(self.centre.contact.rows(WAIT_FOR_NOBODY)) == []
+
+    @invariant()
+    def nobody_is_left_with_an_agent_who_is_gone(self) -> None:
+        assert self.centre.run(self.centre.contact.rows(LEFT_BEHIND)) == []
+
+    @invariant()
+    def nothing_was_put_aside(self) -> None:
+        assert self.centre.run(self.centre.contact.rows("select * from parked_records")) == []
+        assert self.centre.run(self.centre.contact.rows("select kind, key from due where attempts > 0")) == []
+
+
+def run_days(servers: Addresses, *, days: int, steps: int) -> None:
+    name = unique("days_")
+    with asyncio.Runner() as runner:
+        url = runner.run(create_database(servers, name))
+        try:
+            runner.run(asyncio.to_thread(upgrade, "routing", url))
+            database = Database(url, "routing", connections=2)
+            clock = SetClock()
+            Days.centre = Centre(Contact(database, workers=1, clock=clock), clock, runner)
+            run_state_machine_as_test(
+                Days,
+                settings=settings(
+                    max_examples=days,
+                    stateful_step_count=steps,
+                    deadline=None,
+                    print_blob=True,
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )
+            runner.run(database.close())
+        finally:
+            runner.run(drop_database(servers, name))
+
+
+def test_the_rules_hold_on_random_days(servers: Addresses) -> None:
+    run_days(servers, days=20, steps=40)
+
+
+@pytest.mark.long
+def test_the_rules_hold_on_many_random_days(servers: Addresses) -> None:
+    run_days(servers, days=100, steps=50)
