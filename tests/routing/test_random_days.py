@@ -19,6 +19,7 @@ from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatReply
 from shared.contracts.chats import ChatAssigned, ChatFact
 from shared.contracts.content import Text
+from shared.contracts.directory import RoutingRule, RoutingRulesDocument
 from shared.contracts.event import Model
 from shared.platform.database import Database
 from shared.platform.migrations import upgrade
@@ -60,6 +61,10 @@ WAIT_FOR_NOBODY = """
     select c.chat_id from chats c where c.state = 'queued' and not exists (
         select from agents a where a.tenant_id = c.tenant_id and c.department_id = any(a.departments)
         and 'agent' = any(a.roles) and a.state = 'online' and not a.draining)
+"""
+HELD_UNASSIGNED = """
+    select chat_id, state, agent_id from chats where (state = 'assigned') <> (agent_id is not null)
+    and state <> 'closed'
 """
 MISCOUNTED = """
     select a.agent_id, a.load, count(c.chat_id) from agents a
@@ -134,14 +139,17 @@ class Days(RuleBasedStateMachine):
         self._hear(
             desk.a_tenant(),
             *map(desk.a_department, DEPARTMENTS),
+            RoutingRulesDocument(
+                id="rules", revision=1, rules=(RoutingRule(department="help", keyword="help"),)
+            ),
             *(desk.an_agent_document(one, capacity=1, departments=DEPARTMENTS) for one in AGENTS),
         )
         for agent in AGENTS[:2]:
             self.an_agent_comes_or_goes(agent, "online", draining=False)
 
-    @rule(customer=customers)
-    def a_customer_writes(self, customer: str) -> None:
-        self._hear(desk.a_message(customer=customer, sent_at=self.centre.clock.time))
+    @rule(customer=customers, text=st.sampled_from(["hello", "help"]))
+    def a_customer_writes(self, customer: str, text: str) -> None:
+        self._hear(desk.a_message(text, customer=customer, sent_at=self.centre.clock.time))
 
     @rule(customer=customers, count=st.integers(2, 5))
     def a_customer_writes_a_burst(self, customer: str, count: int) -> None:
@@ -166,7 +174,7 @@ class Days(RuleBasedStateMachine):
         self._revision += 1
         self._hear(desk.a_department(department, revision=self._revision, when_full=when_full))
 
-    @rule(n=nth, agent=st.none() | agents, department=st.none() | departments, stale=seldom)
+    @rule(n=nth, agent=st.none() | agents, department=st.none() | departments, stale=st.booleans())
     def a_supervisor_assigns(self, n: int, agent: str | None, department: str | None, *, stale: bool) -> None:
         if (chat := self._chat(n)) is not None:
             expected = chat.assignment_version + 1 if stale else None
@@ -203,6 +211,10 @@ class Days(RuleBasedStateMachine):
     @invariant()
     def loads_are_what_is_held(self) -> None:
         assert self.centre.run(self.centre.contact.rows(MISCOUNTED)) == []
+
+    @invariant()
+    def who_is_not_assigned_has_no_agent(self) -> None:
+        assert self.centre.run(self.centre.contact.rows(HELD_UNASSIGNED)) == []
 
     @invariant()
     def nobody_waits_beside_somebody_free(self) -> None:
