@@ -1,9 +1,10 @@
 """What routing knows: chats, agents, departments, calendars and rules, as they are at one moment."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote, unquote
 
 from shared.contracts.inbound_messages import MessageReceived
@@ -15,6 +16,10 @@ LOOK_AT = 200
 
 Key = tuple[str, str]
 """(tenant id, id): how agents, departments, calendars and chats are named within routing."""
+
+
+Strategy = Literal["least_loaded", "round_robin", "longest_idle"]
+"""How a department chooses among its available members."""
 
 
 def due_name(key: Key) -> str:
@@ -141,6 +146,7 @@ class Department:
     calendar_id: str | None = None
     max_wait: timedelta = timedelta(minutes=15)
     when_full: str = "queue"
+    strategy: Strategy = "least_loaded"
     revision: int = 0
 
     @property
@@ -212,6 +218,8 @@ class Facts:
     agents: dict[Key, Agent] = field(default_factory=dict)
     locked: frozenset[Key] = frozenset()
     queue_lengths: dict[Key, int] = field(default_factory=dict)
+    turns: dict[Key, str] = field(default_factory=dict)
+    """Per locked department whom ``round_robin`` chose last."""
     queues: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     held: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
 
@@ -242,3 +250,4 @@ class Changes:
     chats: tuple[Chat, ...]
     agents: tuple[Agent, ...]
     outcome: Outcome
+    turns: Mapping[Key, str] = field(default_factory=dict)

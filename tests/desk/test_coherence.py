@@ -68,12 +68,6 @@ def test_a_part_of_a_set_may_lean_on_what_is_stored() -> None:
             id="a fallback, which routing does not know yet",
         ),
         pytest.param(
-            a_department("sales", strategy="round_robin"),
-            ("strategy",),
-            "round_robin is not built yet: least_loaded is",
-            id="a strategy routing does not know yet",
-        ),
-        pytest.param(
             an_agent("bob", departments=["sales", "slaes"]),
             ("departments", 1),
             "there is no department 'slaes'; there is sales, service",

@@ -39,6 +39,21 @@ async def test_eight_workers_never_exceed_one_agent_s_capacity(contact: Contact)
     assert await contact.count("select count(*) from chats where state = 'queued'") == 195
 
 
+@pytest.mark.parametrize("strategy", ["round_robin", "longest_idle"])
+async def test_eight_workers_share_chats_out_evenly_and_exactly_by_turns(
+    contact: Contact, strategy: str
+) -> None:
+    team = ["ann", "bob", "cid"]
+    await contact.hear(desk.a_department(strategy=strategy, revision=2))
+    await contact.hear(*(desk.an_agent_document(one, capacity=9, revision=2) for one in team))
+    await contact.hear(*(desk.agent_changed(one, version=2) for one in team))
+    await contact.hear_at_once([[desk.a_message(customer=one)] for one in customers(9)])
+    assert await contact.count("select count(*) from agents where load = 3") == len(team)
+    await contact.hear_at_once([[desk.a_message(customer=one)] for one in customers(60)])
+    assert await contact.count("select sum(load) from agents") == 9 * len(team)
+    assert await contact.count("select max(load) from agents") == 9
+
+
 async def test_a_burst_over_many_workers_makes_one_chat_without_gaps(contact: Contact) -> None:
     burst = [[desk.a_message(str(n), customer="+27825550000")] for n in range(50)]
     await contact.hear_at_once(burst)

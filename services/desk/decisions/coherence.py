@@ -106,8 +106,6 @@ def _in_department(department: DepartmentDocument, together: _Together) -> Itera
     # What routing does not do yet is refused rather than taken and ignored.
     if department.fallback is not None:
         yield ("fallback",), "fallback departments are not built yet: leave it out"
-    if department.strategy != "least_loaded":
-        yield ("strategy",), f"{department.strategy} is not built yet: least_loaded is"
 
 
 def _in_agent(agent: AgentDocument, together: _Together) -> Iterator[_Mistake]:

@@ -102,6 +102,7 @@ def _receiver(floor: Floor, chat: Chat, command: ChatAssign) -> Agent | str:
         return "department_closed"
     choice = floor.ranking(department.key).choose()
     if choice.agent is not None:
+        floor.turn_taken(department, choice.agent)
         return choice.agent
     return "all_full" if choice.counts.get(Verdict.FULL) else "nobody_online"
 

@@ -1,13 +1,13 @@
-"""Who gets a chat: ``least_loaded``, ties by longest idle (docs/rules.md, 3)."""
+"""Who gets a chat, by the department's strategy (docs/rules.md, 3)."""
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from services.routing.model import Agent, Key
+from services.routing.model import Agent, Key, Strategy
 
 RUNNERS_UP = 2
 """Candidates named after the chosen one: enough to see that the order was kept."""
@@ -37,9 +37,26 @@ def verdict(agent: Agent) -> Verdict:
     return Verdict.AVAILABLE if agent.load < agent.capacity else Verdict.FULL
 
 
-def rank(agent: Agent) -> Rank:
-    """Order candidates: least load first, then who has gone longest without a new chat, then by id."""
+def _least_loaded(agent: Agent) -> Rank:
+    """Least load first, then who has gone longest without a new chat, then by id."""
     return (agent.load, agent.last_assigned_at or _NEVER, agent.agent_id)
+
+
+def _longest_idle(agent: Agent) -> Rank:
+    """Who has gone longest without a new chat of any department, then by id."""
+    return (0, agent.last_assigned_at or _NEVER, agent.agent_id)
+
+
+def _round_robin(agent: Agent) -> Rank:
+    """By id: a circle, which a choice enters after whoever had the last turn."""
+    return (0, _NEVER, agent.agent_id)
+
+
+_RANKS: Mapping[Strategy, Callable[[Agent], Rank]] = {
+    "least_loaded": _least_loaded,
+    "longest_idle": _longest_idle,
+    "round_robin": _round_robin,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +73,37 @@ class Choice:
         return self.counts.get(Verdict.AVAILABLE, 0) + self.counts.get(Verdict.FULL, 0) > 0
 
 
-def choose(candidates: Iterable[Agent]) -> Choice:
-    """Choose among a department's members. The definition; `Ranking` gives the same answers faster."""
+def choose(candidates: Iterable[Agent], strategy: Strategy = "least_loaded", turn: str = "") -> Choice:
+    """Choose among a department's members. The definition; `Ranking` gives the same answers faster.
+
+    ``turn`` is whom ``round_robin`` chose last; they are the last in the circle, wherever they are now.
+    """
     agents = list(candidates)
     counts = Counter(verdict(agent) for agent in agents)
+    rank = _RANKS[strategy]
     available = sorted((agent for agent in agents if verdict(agent) is Verdict.AVAILABLE), key=rank)
+    if strategy == "round_robin":
+        available.sort(key=lambda agent: agent.agent_id <= turn)
     return Choice(available[0] if available else None, tuple(available[: 1 + RUNNERS_UP]), counts)
 
 
 class Ranking:
     """The members of one department, kept in order while a batch gives chats away.
 
-    ``agents`` is the batch's working copy; after an agent in it changed, tell `changed`.
+    ``agents`` is the batch's working copy; after an agent in it changed, tell `changed`. ``turn`` is to
+    be set to whom ``round_robin`` chose.
     """
 
-    def __init__(self, members: Iterable[Key], agents: Mapping[Key, Agent]) -> None:
+    def __init__(
+        self,
+        members: Iterable[Key],
+        agents: Mapping[Key, Agent],
+        strategy: Strategy = "least_loaded",
+        turn: str = "",
+    ) -> None:
+        self.turn = turn
+        self._in_a_circle = strategy == "round_robin"
+        self._rank = rank = _RANKS[strategy]
         self._members = {key: agents[key] for key in members}
         self._counts = Counter(map(verdict, self._members.values()))
         self._available = sorted(
@@ -87,12 +120,20 @@ class Ranking:
         self._counts[then] -= 1
         self._counts[now] += 1
         if then is Verdict.AVAILABLE:
-            del self._available[bisect_left(self._available, (rank(before), before.key))]
+            del self._available[bisect_left(self._available, (self._rank(before), before.key))]
         if now is Verdict.AVAILABLE:
-            insort(self._available, (rank(agent), agent.key))
+            insort(self._available, (self._rank(agent), agent.key))
 
     def choose(self) -> Choice:
         """Return what `choose` returns for the members as they are now."""
-        shortlist = tuple(self._members[key] for _, key in self._available[: 1 + RUNNERS_UP])
+        best = self._available[: 1 + RUNNERS_UP]
+        if self._in_a_circle:
+            rest = self._available[self._after_turn() :]
+            best = (rest + self._available[: len(self._available) - len(rest)])[: 1 + RUNNERS_UP]
+        shortlist = tuple(self._members[key] for _, key in best)
         counts = {found: count for found, count in self._counts.items() if count}
         return Choice(shortlist[0] if shortlist else None, shortlist, counts)
+
+    def _after_turn(self) -> int:
+        """Return where in the circle the next turn begins."""
+        return bisect_right(self._available, self.turn, key=lambda entry: entry[0][2])

@@ -5,7 +5,7 @@ changes a chat in one way and says so on ``chats.v1``.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -36,6 +36,7 @@ SERVE_QUEUE = "serve_queue"
 AGENT_LOST = "agent_lost"
 WAITED_TOO_LONG = "waited_too_long"
 DEPARTMENT_CLOSES = "department_closes"
+_MOMENT = timedelta(microseconds=1)
 SYSTEM = Actor(role="system")
 
 FactT = TypeVar("FactT", bound=chats.ChatFact)
@@ -53,6 +54,8 @@ class Floor:
     _open: dict[str, Key] = field(init=False)
     _ahead: dict[Key, int] = field(init=False)
     _rankings: dict[Key, Ranking] = field(default_factory=dict)
+    _turns: dict[Key, str] = field(default_factory=dict)
+    _last_assigned_at: datetime | None = None
     _touched_chats: dict[Key, None] = field(default_factory=dict)
     _touched_agents: dict[Key, None] = field(default_factory=dict)
 
@@ -68,6 +71,7 @@ class Floor:
             tuple(self.chats[key] for key in self._touched_chats),
             tuple(self.agents[key] for key in self._touched_agents),
             self.outcome,
+            self._turns,
         )
 
     def directory(self, tenant_id: str) -> Documents:
@@ -96,8 +100,15 @@ class Floor:
         """Return the members of a locked department in order."""
         if key not in self._rankings:
             members = [a.key for a in self.agents.values() if a.takes_chats_of(key)]
-            self._rankings[key] = Ranking(members, self.agents)
+            department = self.department(key)
+            strategy = department.strategy if department is not None else "least_loaded"
+            self._rankings[key] = Ranking(members, self.agents, strategy, self.facts.turns.get(key, ""))
         return self._rankings[key]
+
+    def turn_taken(self, department: Department, agent: Agent) -> None:
+        """Note whom the department's strategy chose, where the next choice depends on it."""
+        if department.strategy == "round_robin":
+            self._turns[department.key] = self.ranking(department.key).turn = agent.agent_id
 
     def reject(self, received: Received, reason: str, detail: str) -> None:
         """Turn an input away for good, with a sentence for whoever sent it."""
@@ -120,11 +131,13 @@ class Floor:
         if (department := self.department(key)) is None:
             return self._hold(cause, chat, {"verdict": "department_missing"}, reason)
         ahead = 0 if serving else self._ahead.get(key, 0)
+        ranking, calendar = self.ranking(key), self.calendar(department)
         placement = place(
-            department, self.calendar(department), self.ranking(key).choose(), ahead=ahead, now=self.now
+            department, calendar, ranking.choose(), ahead=ahead, now=self.now, turn=ranking.turn
         )
         match placement:
             case Assign(agent, why):
+                self.turn_taken(department, agent)
                 return self.assign(cause, chat, agent, why=why, reason=reason)
             case Queue() as queue:
                 return self._wait(cause, chat, department, queue, reason)
@@ -137,7 +150,7 @@ class Floor:
         """Give a chat to an agent; whoever had it gets the slot back."""
         chat = self._leave_queue(self.release(chat))
         agent = self.agents[agent.key]
-        agent = agent.but(load=agent.load + 1, last_assigned_at=self.now)
+        agent = agent.but(load=agent.load + 1, last_assigned_at=self._next_assigned_at())
         self._agent_changed(agent)
         assigned = chat.after(
             state=State.ASSIGNED,
@@ -147,6 +160,15 @@ class Floor:
         )
         self.tell(cause, assigned, chats.ChatAssigned, agent_load=agent.load, **told)
         return self.forget_ticket(assigned)
+
+    def _next_assigned_at(self) -> datetime:
+        """Return now, or just after the last assignment known: within a batch, too, one follows another."""
+        last = self._last_assigned_at
+        if last is None:
+            found = (agent.last_assigned_at for agent in self.agents.values())
+            last = max((at for at in found if at is not None), default=None)
+        self._last_assigned_at = self.now if last is None else max(self.now, last + _MOMENT)
+        return self._last_assigned_at
 
     def divert(self, cause: Cause, chat: Chat, reason: str, **told: Any) -> Chat:
         """Make the chat a ticket; one that is a ticket already stays the same ticket."""

@@ -48,14 +48,24 @@ Placement = Assign | Queue | Divert | Hold
 
 
 def place(
-    department: Department, calendar: Calendar | None, choice: Choice, *, ahead: int, now: datetime
+    department: Department,
+    calendar: Calendar | None,
+    choice: Choice,
+    *,
+    ahead: int,
+    now: datetime,
+    turn: str = "",
 ) -> Placement:
     """Place one chat in a department, where ``ahead`` chats wait that it must not overtake.
+
+    ``turn`` is whom the department's ``round_robin`` chose last.
 
     Closed, or nobody online and not draining: divert at once. Somebody online but all full: queue,
     or divert where the department says so. Hours are judged at ``now``, the moment of decision.
     """
     why = _why(department, calendar, choice, ahead=ahead)
+    if department.strategy == "round_robin":
+        why["last_turn"] = turn
     if department.calendar_id is not None and calendar is None:
         return Hold({**why, "verdict": "calendar_missing"})
     if calendar is not None and not is_open(calendar, now):
@@ -72,7 +82,7 @@ def place(
 def _why(department: Department, calendar: Calendar | None, choice: Choice, *, ahead: int) -> dict[str, Any]:
     """Record what the decision rested on, so that it can be explained and taken again."""
     return {
-        "strategy": "least_loaded",
+        "strategy": department.strategy,
         "department": {"id": department.department_id, "revision": department.revision},
         "calendar": department.calendar_id
         and {"id": department.calendar_id, "revision": calendar.revision if calendar else None},

@@ -42,31 +42,34 @@ class Store:
         owners = {chat.agent for chat in chats.values() if chat.agent is not None}
         guess = await self._agents.read(tx, owners)
         locked = places_into(needs, chats, guess, directory)
-        agents = await self._lock_agents(tx, needs, locked, owners)
+        agents, turns = await self._lock_agents(tx, needs, locked, owners)
         return Facts(
             directory=directory,
             chats=chats,
             agents=agents,
             locked=frozenset(locked),
             queue_lengths=await self._chats.queue_lengths(tx, locked),
+            turns=turns,
             queues=queues,
             held=held,
         )
 
     async def _lock_agents(
         self, tx: AsyncConnection, needs: Needs, departments: set[Key], owners: set[Key]
-    ) -> dict[Key, Agent]:
+    ) -> tuple[dict[Key, Agent], dict[Key, str]]:
         """Lock departments, then every agent whose load or state the batch may read or change."""
         await self._agents.create(tx, needs.introduced)
-        await self._agents.lock_departments(tx, departments | await self._agents.departments_of(tx, needs))
+        affected = departments | await self._agents.departments_of(tx, needs)
+        turns = await self._agents.lock_departments(tx, affected)
         keys = owners | needs.agents | needs.introduced | await self._agents.members(tx, departments)
         strength: Strength = "update" if needs.states_change else "no key update"
         if not (departments or needs.loads_change or needs.states_change):
             strength = "key share"  # appending only: it must see an owner who is just being lost
         await self._agents.lock(tx, keys, strength)
-        return await self._agents.read(tx, keys)
+        return await self._agents.read(tx, keys), turns
 
     async def save(self, tx: AsyncConnection, changes: Changes) -> None:
         """Save what a fold changed."""
         await self._chats.save(tx, changes.chats)
         await self._agents.save(tx, changes.agents)
+        await self._agents.save_turns(tx, changes.turns)

@@ -1,6 +1,6 @@
 """Agents and the rows that departments are locked by."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from sqlalchemy import text
@@ -28,11 +28,11 @@ class Agents:
                 wanted,
             )
 
-    async def lock_departments(self, tx: AsyncConnection, departments: Iterable[Key]) -> None:
-        """Create missing department rows, then lock all of them in order."""
+    async def lock_departments(self, tx: AsyncConnection, departments: Iterable[Key]) -> dict[Key, str]:
+        """Create missing department rows, then lock all of them in order; return who had the last turns."""
         wanted = _split(departments)
         if not wanted["names"]:
-            return
+            return {}
         await tx.execute(
             text(
                 "insert into departments (tenant_id, department_id) select * from"
@@ -40,12 +40,27 @@ class Agents:
             ),
             wanted,
         )
-        await tx.execute(
+        rows = await tx.execute(
             text(
-                f"select 1 from departments where (tenant_id, department_id) in {_KEYS} "
+                f"select tenant_id, department_id, turn from departments"
+                f" where (tenant_id, department_id) in {_KEYS} "
                 "order by tenant_id, department_id for update"
             ),
             wanted,
+        )
+        return {(tenant_id, name): turn for tenant_id, name, turn in rows if turn is not None}
+
+    async def save_turns(self, tx: AsyncConnection, turns: Mapping[Key, str]) -> None:
+        """Keep whom ``round_robin`` chose last in these departments, whose rows are locked."""
+        if not turns:
+            return
+        await tx.execute(
+            text(
+                "update departments d set turn = u.turn from unnest(cast(:tenants as text[]),"
+                " cast(:names as text[]), cast(:turns as text[])) as u(tenant_id, name, turn)"
+                " where d.tenant_id = u.tenant_id and d.department_id = u.name"
+            ),
+            {**_split(turns), "turns": [turns[key] for key in sorted(turns)]},
         )
 
     async def departments_of(self, tx: AsyncConnection, needs: Needs) -> set[Key]:

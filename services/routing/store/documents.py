@@ -49,6 +49,7 @@ def _department(
         calendar_id=document.calendar or tenant_calendar,
         max_wait=timedelta(seconds=document.max_wait_seconds),
         when_full=document.when_full,
+        strategy=document.strategy,
         revision=document.revision,
     )
 
