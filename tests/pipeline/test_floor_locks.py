@@ -38,10 +38,11 @@ class LoadsReadFirst(Store):
 
     async def _lock_agents(
         self, tx: AsyncConnection, needs: Needs, departments: set[Key], owners: set[Key]
-    ) -> dict[Key, Agent]:
+    ) -> tuple[dict[Key, Agent], dict[Key, str]]:
         members = await self._agents.members(tx, departments)
         before = await self._agents.read(tx, owners | members | needs.agents | needs.introduced)
-        return {**await super()._lock_agents(tx, needs, departments, owners), **before}
+        agents, turns = await super()._lock_agents(tx, needs, departments, owners)
+        return {**agents, **before}, turns
 
 
 class ChatsReadFirst(Chats):
