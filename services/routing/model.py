@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any, Literal, Self
 from urllib.parse import quote, unquote
 
@@ -171,6 +172,11 @@ class Calendar:
     week: tuple[tuple[Hours, ...], ...]
     exceptions: tuple[tuple[date, tuple[Hours, ...]], ...] = ()
     revision: int = 0
+    by_date: Mapping[date, tuple[Hours, ...]] = field(init=False, repr=False, compare=False)
+    """The exceptions, in the order of their dates."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_date", dict(sorted(self.exceptions, key=itemgetter(0))))
 
 
 @dataclass(frozen=True, slots=True)

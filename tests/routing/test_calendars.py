@@ -1,9 +1,8 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from services.routing.decisions.calendars import is_open, next_close_at, next_open_at
 from services.routing.model import Calendar, Hours
@@ -72,48 +71,62 @@ def test_an_opening_that_dst_skips_happens_when_the_clock_jumps() -> None:
     assert not is_open(calendar, jump - timedelta(seconds=1))
 
 
-quarter_hours = st.integers(0, 95).map(lambda n: time(n // 4, n % 4 * 15))
-days = st.lists(st.builds(Hours, quarter_hours, quarter_hours), max_size=2).map(tuple)
-calendars = st.builds(
-    Calendar,
-    st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"]),
-    st.tuples(*[days] * 7),
-    st.lists(st.tuples(st.dates(date(2026, 3, 25), date(2026, 4, 2)), days), max_size=2).map(tuple),
+def test_hours_that_end_within_a_repeated_hour_hold_both_times() -> None:
+    calendar = a_calendar("18:00", "02:30", "Europe/Berlin")
+    first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    set_back = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)
+    assert next_close_at(calendar, first - timedelta(hours=1)) == first
+    assert next_open_at(calendar, first) == set_back
+    assert next_close_at(calendar, set_back) == set_back + timedelta(minutes=30)
+
+
+def test_a_day_from_a_time_to_the_same_time_is_24_hours() -> None:
+    monday_only = Calendar("UTC", ((Hours(time(9), time(9)),), *((),) * 6))
+    assert next_close_at(monday_only, at("09:00")) == at("09:00", MONDAY + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("exceptions", "clock", "expected"),
+    [
+        pytest.param(((MONDAY, ()),), "01:00", True, id="the night before a holiday ends on the holiday"),
+        pytest.param(((MONDAY, ()),), "23:00", False, id="a holiday's own night does not begin"),
+        pytest.param(
+            ((MONDAY - timedelta(days=1), ()),), "01:00", False, id="no night comes out of a holiday"
+        ),
+        pytest.param(
+            ((MONDAY - timedelta(days=1), (Hours(time(22), time(4)),)),), "03:00", True, id="a longer night"
+        ),
+    ],
 )
-moments = st.integers(0, 12 * 96).map(lambda n: datetime(2026, 3, 24, tzinfo=UTC) + timedelta(minutes=15 * n))
+def test_an_exception_speaks_for_what_begins_on_its_date(
+    exceptions: tuple[tuple[date, tuple[Hours, ...]], ...], clock: str, expected: bool
+) -> None:
+    assert is_open(a_calendar("22:00", "02:00", exceptions=exceptions), at(clock)) is expected
 
 
-def open_by_the_clock(calendar: Calendar, moment: datetime) -> bool:
-    """The oracle: look at the wall clock, for hours that begin and end where no clock jumps."""
-    local = moment.astimezone(ZoneInfo(calendar.time_zone))
-    today, yesterday = local.date(), local.date() - timedelta(days=1)
-    exceptions = dict(calendar.exceptions)
-    now = local.time()
-    for hours in exceptions.get(today, calendar.week[today.weekday()]):
-        if hours.start <= now and (now < hours.end or hours.end <= hours.start):
-            return True
-    late = exceptions.get(yesterday, calendar.week[yesterday.weekday()])
-    return any(hours.end <= hours.start and now < hours.end for hours in late)
+def test_one_day_a_week_opens_a_week_later() -> None:
+    monday_only = Calendar("UTC", ((Hours(time(9), time(17)),), *((),) * 6))
+    assert next_open_at(monday_only, at("17:00")) == at("09:00", MONDAY + timedelta(days=7))
+    holiday = replace(monday_only, exceptions=((MONDAY + timedelta(days=7), ()),))
+    assert next_open_at(holiday, at("17:00")) == at("09:00", MONDAY + timedelta(days=14))
 
 
-@settings(max_examples=300, deadline=None)
-@given(calendars, moments)
-def test_is_open_agrees_with_the_wall_clock(calendar: Calendar, moment: datetime) -> None:
-    assert is_open(calendar, moment) == open_by_the_clock(calendar, moment)
+@pytest.mark.parametrize("years", [1, 3, 70])
+def test_a_far_exception_is_found_however_far(years: int) -> None:
+    far = MONDAY.replace(year=MONDAY.year + years)
+    opens_once = Calendar("UTC", ((),) * 7, ((far, (Hours(time(9), time(10)),)),))
+    closes_once = a_calendar("00:00", "00:00", exceptions=((far, ()),))
+    assert next_open_at(opens_once, at("12:00")) == at("09:00", far)
+    assert next_close_at(closes_once, at("12:00")) == at("00:00", far)
 
 
-@settings(max_examples=100, deadline=None)
-@given(calendars, moments)
-def test_next_open_and_next_close_are_the_first_changes(calendar: Calendar, moment: datetime) -> None:
-    step = timedelta(minutes=15)
-    opens, closes = next_open_at(calendar, moment), next_close_at(calendar, moment)
-    for n in range(96):
-        later = moment + n * step
-        if opens is not None and later < opens:
-            assert not open_by_the_clock(calendar, later)
-        if is_open(calendar, moment) and (closes is None or later < closes):
-            assert open_by_the_clock(calendar, later)
-    if opens is not None:
-        assert is_open(calendar, opens)
-    if closes is not None:
-        assert not is_open(calendar, closes)
+def test_holidays_next_to_each_other_are_passed_over() -> None:
+    holidays = tuple((MONDAY + timedelta(days=n), ()) for n in range(10))
+    assert next_open_at(a_calendar(exceptions=holidays), at("12:00")) == at(
+        "09:00", MONDAY + timedelta(days=10)
+    )
+
+
+def test_the_first_and_the_last_day_there_are_do_no_harm() -> None:
+    calendar = Calendar("Pacific/Apia", ((),) * 7, tuple((day, ()) for day in (date.min, date.max)))
+    assert next_open_at(calendar, at("12:00")) is None
