@@ -1,17 +1,22 @@
 """Many workers, one PostgreSQL: capacity, one chat per pair, nobody forgotten, whatever the interleaving."""
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from random import Random  # noqa: TID251 - the seed is in the test's name
 
 import pytest
 from sqlalchemy import text
 
 from shared.contracts.actors import Actor
-from shared.contracts.chat_commands import ChatClose
+from shared.contracts.chat_commands import ChatAssign, ChatClose
+from shared.contracts.chats import ChatAssigned
+from shared.contracts.directory import RoutingRule, RoutingRulesDocument
+from shared.contracts.event import Model
 from shared.platform.database import Database
 from tests import desk_events as desk
 from tests.conftest import Migrated
 from tests.routing.contact import WORKERS, Contact
+from tests.routing.wrongs import HELD_UNASSIGNED, LEFT_BEHIND, MISCOUNTED, STUCK, WAIT_FOR_NOBODY
 
 pytestmark = pytest.mark.servers
 
@@ -32,11 +37,13 @@ def customers(count: int) -> list[str]:
 
 
 async def test_eight_workers_never_exceed_one_agent_s_capacity(contact: Contact) -> None:
-    await contact.hear_at_once([[desk.a_message(customer=one)] for one in customers(200)])
+    messages = [desk.a_message(customer=one) for one in customers(5_000)]
+    await contact.hear_at_once(messages[n : n + 25] for n in range(0, 5_000, 25))
     await contact.sweep()
     assert await contact.count("select load from agents") == 5
     assert await contact.count("select count(*) from chats where state = 'assigned'") == 5
-    assert await contact.count("select count(*) from chats where state = 'queued'") == 195
+    assert await contact.count("select count(*) from chats where state = 'queued'") == 4_995
+    assert await contact.count("select count(distinct pair_key) from chats") == 5_000
 
 
 @pytest.mark.parametrize("strategy", ["round_robin", "longest_idle"])
@@ -87,3 +94,77 @@ async def test_an_append_racing_the_loss_of_its_agent_is_not_left_behind(contact
     stuck = "select count(*) from chats where state = 'assigned' and last_word = 'customer'"
     assert await contact.count(stuck) == 0
     assert await contact.count("select load from agents") == 0
+
+
+AGENTS = ("ann", "bob", "cleo", "dan")
+SHARED = [("sales", "help"), ("sales",), ("help",), ("sales", "help")]
+SUPERVISOR = Actor(role="supervisor", id="sue")
+
+
+@pytest.fixture
+async def two_departments(contact: Contact) -> Contact:
+    """Two departments that share agents; whoever writes `help` is for the second."""
+    rule = RoutingRule(department="help", keyword="help")
+    await contact.hear(
+        desk.a_department("help"),
+        RoutingRulesDocument(id="rules", revision=1, rules=(rule,)),
+        *(
+            desk.an_agent_document(name, revision=2, capacity=3, departments=member_of)
+            for name, member_of in zip(AGENTS, SHARED, strict=True)
+        ),
+        *(desk.agent_changed(name, version=2) for name in AGENTS),
+    )
+    await contact.sweep()
+    return contact
+
+
+def an_hour(chance: Random, held: Sequence[str]) -> list[list[Model]]:
+    """Everything that may race: writing, closing, giving away, coming, going, other capacities."""
+    versions, revisions = itertools.count(3), itertools.count(3)
+
+    def one() -> Model:
+        agent, chat_id = chance.choice(AGENTS), chance.choice(held)
+        acts: list[Callable[[], Model]] = [
+            lambda: desk.a_message(chance.choice(["hello", "help"]), customer=chance.choice(customers(60))),
+            lambda: ChatClose(by=SUPERVISOR, chat_id=chat_id),
+            lambda: ChatAssign(by=SUPERVISOR, chat_id=chat_id, agent_id=agent),
+            lambda: ChatAssign(
+                by=SUPERVISOR, chat_id=chat_id, department_id=chance.choice(["sales", "help"])
+            ),
+            lambda: desk.agent_changed(
+                agent, chance.choice(["online", "online", "away", "offline"]), next(versions)
+            ),
+            lambda: desk.an_agent_document(
+                agent,
+                revision=next(revisions),
+                capacity=chance.randint(1, 4),
+                departments=chance.choice(SHARED),
+            ),
+        ]
+        return chance.choices(acts, weights=[8, 3, 3, 2, 2, 1])[0]()
+
+    return [[one() for _ in range(chance.randint(1, 4))] for _ in range(120)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_everything_at_once_leaves_nothing_wrong(two_departments: Contact, seed: int) -> None:
+    """Departments share agents; assignments race with closes, sign-outs and capacity changes."""
+    contact, chance = two_departments, Random(seed)
+    await contact.hear(*(desk.a_message(customer=one) for one in customers(20)))
+    held = [chat_id for (chat_id,) in await contact.rows("select chat_id from chats order by chat_id")]
+    await contact.hear_at_once(an_hour(chance, held))
+    await contact.sweep()
+    for query in (MISCOUNTED, STUCK, LEFT_BEHIND, WAIT_FOR_NOBODY, HELD_UNASSIGNED):
+        assert await contact.rows(query) == []
+    assert (
+        await contact.rows(
+            "select pair_key from chats where state <> 'closed' group by pair_key having count(*) > 1"
+        )
+        == []
+    )
+    loads: dict[str, int] = {}
+    for _, event in await contact.said():
+        if isinstance(event.data, ChatAssigned) and event.data.agent_id is not None:
+            loads[event.data.agent_id] = max(loads.get(event.data.agent_id, 0), event.data.agent_load or 0)
+    assert max(loads.values()) <= 4
+    assert await contact.rows("select * from parked_records") == []

@@ -27,6 +27,7 @@ from tests import desk_events as desk
 from tests.conftest import create_database, drop_database, unique
 from tests.pipeline.builders import SetClock
 from tests.routing.contact import Contact
+from tests.routing.wrongs import HELD_UNASSIGNED, LEFT_BEHIND, MISCOUNTED, STUCK, WAIT_FOR_NOBODY
 
 pytestmark = pytest.mark.servers
 
@@ -47,30 +48,6 @@ capacities = st.sampled_from([1, 1, 2, 3])
 minutes = st.sampled_from([0.1, 1, 5, 16, 61, 300])
 
 TABLES = "chats, pairs, agents, departments, documents, directories, due, outbox, positions, processed_events"
-
-STUCK = """
-    select c.chat_id, a.agent_id from chats c join agents a on a.tenant_id = c.tenant_id
-    where c.state = 'queued' and c.department_id = any(a.departments) and 'agent' = any(a.roles)
-    and a.state = 'online' and not a.draining and a.load < a.capacity
-"""
-LEFT_BEHIND = """
-    select c.chat_id from chats c join agents a using (tenant_id, agent_id)
-    where c.state = 'assigned' and c.last_word = 'customer' and a.state = 'offline'
-"""
-WAIT_FOR_NOBODY = """
-    select c.chat_id from chats c where c.state = 'queued' and not exists (
-        select from agents a where a.tenant_id = c.tenant_id and c.department_id = any(a.departments)
-        and 'agent' = any(a.roles) and a.state = 'online' and not a.draining)
-"""
-HELD_UNASSIGNED = """
-    select chat_id, state, agent_id from chats where (state = 'assigned') <> (agent_id is not null)
-    and state <> 'closed'
-"""
-MISCOUNTED = """
-    select a.agent_id, a.load, count(c.chat_id) from agents a
-    left join chats c on c.tenant_id = a.tenant_id and c.agent_id = a.agent_id and c.state = 'assigned'
-    group by a.tenant_id, a.agent_id, a.load having a.load <> count(c.chat_id)
-"""
 
 
 @dataclass(frozen=True)
