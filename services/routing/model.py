@@ -148,6 +148,7 @@ class Department:
     max_wait: timedelta = timedelta(minutes=15)
     when_full: str = "queue"
     strategy: Strategy = "least_loaded"
+    fallback_id: str | None = None
     revision: int = 0
 
     @property

@@ -62,10 +62,16 @@ def test_a_part_of_a_set_may_lean_on_what_is_stored() -> None:
             id="a department's calendar that does not exist",
         ),
         pytest.param(
-            a_department("sales", fallback="service"),
+            a_department("sales", fallback="slaes"),
             ("fallback",),
-            "fallback departments are not built yet: leave it out",
-            id="a fallback, which routing does not know yet",
+            "there is no department 'slaes'; there is sales, service",
+            id="a fallback that does not exist",
+        ),
+        pytest.param(
+            a_department("sales", fallback="sales"),
+            ("fallback",),
+            "'sales' leads back to 'sales': nobody is asked twice",
+            id="a fallback on itself",
         ),
         pytest.param(
             an_agent("bob", departments=["sales", "slaes"]),

@@ -61,6 +61,24 @@ async def test_eight_workers_share_chats_out_evenly_and_exactly_by_turns(
     assert await contact.count("select max(load) from agents") == 9
 
 
+async def test_eight_workers_fall_back_without_exceeding_anybody_s_capacity(contact: Contact) -> None:
+    await contact.hear(
+        desk.a_department("night", fallback="sales"),
+        desk.a_department("sales", fallback="night", revision=2),
+        desk.a_tenant(first_line_department="night", revision=2),
+        desk.an_agent_document("nina", departments=("night",), capacity=5),
+    )
+    messages = [[desk.a_message(customer=one)] for one in customers(100)]
+    flips = [[desk.agent_changed("nina", "online" if n % 2 else "away", version=n)] for n in range(1, 30)]
+    await contact.hear_at_once([*messages[:10], *itertools.chain(*zip(flips, messages[10:39], strict=True))])
+    await contact.hear_at_once(messages[39:])
+    await contact.sweep()
+    assert await contact.count("select count(*) from agents where load > capacity") == 0
+    assert await contact.count("select count(*) from chats where state = 'diverted'") == 0
+    free = "select count(*) from agents where load < capacity and state = 'online'"
+    assert await contact.count(free) == 0
+
+
 async def test_a_burst_over_many_workers_makes_one_chat_without_gaps(contact: Contact) -> None:
     burst = [[desk.a_message(str(n), customer="+27825550000")] for n in range(50)]
     await contact.hear_at_once(burst)

@@ -103,9 +103,19 @@ def _in_tenant(tenant: TenantDocument, together: _Together) -> Iterator[_Mistake
 
 def _in_department(department: DepartmentDocument, together: _Together) -> Iterator[_Mistake]:
     yield from _absent(together, "calendar", department.calendar, ("calendar",))
-    # What routing does not do yet is refused rather than taken and ignored.
-    if department.fallback is not None:
-        yield ("fallback",), "fallback departments are not built yet: leave it out"
+    yield from _absent(together, "department", department.fallback, ("fallback",))
+    if _falls_back_on_itself(department, together):
+        yield ("fallback",), f"{department.fallback!r} leads back to {department.id!r}: nobody is asked twice"
+
+
+def _falls_back_on_itself(department: DepartmentDocument, together: _Together) -> bool:
+    seen: set[str] = set()
+    name = department.fallback
+    while name is not None and name not in seen and name != department.id:
+        seen.add(name)
+        found = together.documents.get(DocumentKey(together.tenant_id, "department", name))
+        name = found.fallback if isinstance(found, DepartmentDocument) else None
+    return name == department.id
 
 
 def _in_agent(agent: AgentDocument, together: _Together) -> Iterator[_Mistake]:

@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from services.routing.decisions.choice import Ranking
-from services.routing.decisions.placement import Assign, Divert, Hold, Queue, place
+from services.routing.decisions.placement import NOBODY_THERE, Assign, Divert, Hold, Placement, Queue, place
+from services.routing.decisions.rules import fallbacks
 from services.routing.model import (
     Agent,
     Calendar,
@@ -131,10 +132,13 @@ class Floor:
         if (department := self.department(key)) is None:
             return self._hold(cause, chat, {"verdict": "department_missing"}, reason)
         ahead = 0 if serving else self._ahead.get(key, 0)
-        ranking, calendar = self.ranking(key), self.calendar(department)
-        placement = place(
-            department, calendar, ranking.choose(), ahead=ahead, now=self.now, turn=ranking.turn
-        )
+        placement = self._place(department, ahead)
+        if isinstance(placement, Divert) and placement.reason in NOBODY_THERE and department.fallback_id:
+            instead, found = self._fall_back(department, placement)
+            if instead is not department:
+                told = {"reason": placement.reason, "why": placement.why}
+                chat = self.move(cause, chat, instead.department_id, **told)
+            department, placement = instead, found
         match placement:
             case Assign(agent, why):
                 self.turn_taken(department, agent)
@@ -145,6 +149,29 @@ class Floor:
                 return self._hold(cause, chat, why, reason)
             case Divert(why_not, next_open_at, why):
                 return self.divert(cause, chat, why_not, next_open_at=next_open_at, why=why)
+
+    def _place(self, department: Department, ahead: int) -> Placement:
+        ranking, calendar = self.ranking(department.key), self.calendar(department)
+        return place(department, calendar, ranking.choose(), ahead=ahead, now=self.now, turn=ranking.turn)
+
+    def _fall_back(self, department: Department, divert: Divert) -> tuple[Department, Placement]:
+        """Return the first fallback that assigns or queues, else the divert, saying who was asked."""
+        asked = []
+        for key in fallbacks(self.directory(department.tenant_id), department.key):
+            other = self.department(key)
+            if other is None or not self.can_place(key):
+                continue
+            found = self._place(other, self._ahead.get(key, 0))
+            if isinstance(found, Assign | Queue):
+                return other, found
+            asked.append({"verdict": getattr(found, "reason", "held"), **found.why})
+        return department, Divert(divert.reason, divert.next_open_at, {**divert.why, "fallbacks": asked})
+
+    def move(self, cause: Cause, chat: Chat, department_id: str, **told: Any) -> Chat:
+        """Change a chat's department; one that waits leaves that queue and has yet to enter the other."""
+        before = chat.department_id
+        moved = self._leave_queue(chat).after(department_id=department_id, queued_at=None)
+        return self.tell(cause, moved, chats.ChatMoved, previous_department_id=before, **told)
 
     def assign(self, cause: Cause, chat: Chat, agent: Agent, **told: Any) -> Chat:
         """Give a chat to an agent; whoever had it gets the slot back."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from services.routing.decisions.floor import AGENT_LOST, WAITED_TOO_LONG
-from services.routing.decisions.rules import department_for
+from services.routing.decisions.rules import department_for, fallbacks
 from services.routing.model import Agent, Chat, Documents, Key, Needs, State, due_key
 from shared.contracts import directory
 from shared.contracts.agents import AgentChanged
@@ -96,6 +96,8 @@ def places_into(
     found.update(chat.department for chat in by_hand if chat.department is not None)
     held = (chat for chat in chats.values() if chat.agent is not None and chat.agent in needs.held)
     found.update(chat.department for chat in held if chat.department is not None)
+    for key in tuple(found):
+        found.update(fallbacks(documents.get(key[0], Documents()), key))
     return found
 
 

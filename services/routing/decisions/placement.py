@@ -44,6 +44,9 @@ class Hold:
     why: Why
 
 
+NOBODY_THERE = frozenset({"outside_business_hours", "no_agents_online"})
+"""Why a department diverts what its fallback is asked for first."""
+
 Placement = Assign | Queue | Divert | Hold
 
 

@@ -1,6 +1,6 @@
-"""Which department a message is for: the first matching rule, else the first line (docs/rules.md, 3)."""
+"""Which department a message is for, and which others may take it instead (docs/rules.md, 3)."""
 
-from services.routing.model import Rule, Tenant
+from services.routing.model import Documents, Key, Rule, Tenant
 from shared.contracts.content import Text
 from shared.contracts.inbound_messages import MessageReceived
 from shared.contracts.pair import canonical_address
@@ -11,6 +11,17 @@ def department_for(tenant: Tenant, message: MessageReceived) -> str:
     return next(
         (rule.department_id for rule in tenant.rules if _matches(rule, message)), tenant.first_line_department
     )
+
+
+def fallbacks(documents: Documents, key: Key) -> tuple[Key, ...]:
+    """Return whom to ask after a department: its fallback, that one's, and so on, nobody twice."""
+    found = [key]
+    while (department := documents.departments.get(found[-1][1])) is not None:
+        following = (key[0], department.fallback_id)
+        if following[1] is None or following in found:
+            break
+        found.append((key[0], following[1]))
+    return tuple(found[1:])
 
 
 def _matches(rule: Rule, message: MessageReceived) -> bool:

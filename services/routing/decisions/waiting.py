@@ -33,7 +33,8 @@ def _serve(floor: Floor, row: Due, department: Key) -> None:
     for chat in placed:
         if not floor.can_place(chat.department):
             continue
-        if floor.settle(_cause(row, chat), chat, serving=True).state is State.QUEUED:
+        after = floor.settle(_cause(row, chat), chat, serving=True)
+        if after.state is State.QUEUED and after.department == department:
             break
     else:
         if len(listed) == LOOK_AT:

@@ -50,6 +50,7 @@ def _department(
         max_wait=timedelta(seconds=document.max_wait_seconds),
         when_full=document.when_full,
         strategy=document.strategy,
+        fallback_id=document.fallback,
         revision=document.revision,
     )
 
