@@ -6,7 +6,19 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import ConfigDict, Field
 
 from shared.contracts.event import Model
-from shared.contracts.fields import Address, Channel, Count, Flag, Id, Line, Name, Seconds, Url, Word
+from shared.contracts.fields import (
+    WALL_TIME,
+    Address,
+    Channel,
+    Count,
+    Flag,
+    Id,
+    Line,
+    Name,
+    Seconds,
+    Url,
+    Word,
+)
 
 
 class DirectoryDocument(Model):
@@ -48,7 +60,7 @@ class AgentDocument(DirectoryDocument):
     roles: tuple[Literal["agent", "supervisor", "admin"], ...] = ("agent",)
 
 
-WallTime: TypeAlias = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+WallTime: TypeAlias = Annotated[str, Field(pattern=WALL_TIME)]
 """``HH:MM`` on the clock of the calendar's time zone."""
 
 

@@ -8,6 +8,8 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Stri
 
 _DEEPEST = 32
 _WIDEST = 2**63
+WALL_TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+"""``HH:MM`` on a clock."""
 
 
 def read_time(value: object) -> datetime:

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from shared.contracts.errors import Rejected
+from shared.contracts.fields import WALL_TIME
 
 _WORDS = {
     "missing": "is missing",
@@ -20,6 +21,8 @@ _WORDS = {
     "model_attributes_type": "must be an object",
     "tuple_type": "must be a list",
     "finite_number": "must be a finite number",
+    "date_type": "must be a date such as 2027-12-31",
+    "date_from_datetime_parsing": "must be a date such as 2027-12-31",
     "string_pattern_mismatch": "must look like {pattern}",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
@@ -28,6 +31,8 @@ _WORDS = {
     "string_too_short": "must not be empty",
     "value_error": "{error}",
 }
+_LOOKS = {WALL_TIME: "must be a time from 00:00 to 23:59, as HH:MM"}
+"""What must look like a pattern that says little to people."""
 
 
 def rejection(error: ValidationError) -> Rejected:
@@ -50,8 +55,9 @@ def _reason(fault: ErrorDetails, words: str) -> str:
 
 def in_words(fault: ErrorDetails) -> str:
     """Say what is wrong with one field, to follow its name."""
-    words = _WORDS.get(fault["type"])
-    return f"is not valid: {fault['msg']}" if words is None else words.format_map(fault.get("ctx", {}))
+    context = fault.get("ctx", {})
+    words = _LOOKS.get(context.get("pattern", ""), _WORDS.get(fault["type"]))
+    return f"is not valid: {fault['msg']}" if words is None else words.format_map(context)
 
 
 def _path(location: Sequence[int | str]) -> str:

@@ -138,8 +138,20 @@ def test_there_are_examples() -> None:
         pytest.param(
             "from: 10:00",
             "from: 25:00",
-            "6: calendars[0].week.mon[0].from: must look like ^([01][0-9]|2[0-3]):[0-5][0-9]$, not '25:00'",
+            "6: calendars[0].week.mon[0].from: must be a time from 00:00 to 23:59, as HH:MM, not '25:00'",
             id="no time of day",
+        ),
+        pytest.param(
+            "to: 18:30",
+            "to: 24:00",
+            "6: calendars[0].week.mon[0].to: must be a time from 00:00 to 23:59, as HH:MM, not '24:00'",
+            id="the end of a day, which is the next day's 00:00",
+        ),
+        pytest.param(
+            "date: 2026-12-25",
+            "date: 25.12.2026",
+            "8: calendars[0].exceptions[0].date: must be a date such as 2027-12-31, not '25.12.2026'",
+            id="a date as it is not written here",
         ),
         pytest.param(
             "channel: whatsapp",

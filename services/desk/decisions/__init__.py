@@ -1,4 +1,5 @@
 """Which edits of a tenant's documents stand. Pure.
 
-`coherence` judges a set, `revisions` each document of it, `echoes` what the topic holds.
+`coherence` judges a set, `hours` a calendar by itself, `revisions` each document of it,
+`echoes` what the topic holds.
 """

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from services.desk.decisions import hours
 from services.desk.model import DocumentKey, Problem, Taken
 from shared.contracts.directory import (
     AgentDocument,
@@ -83,7 +83,7 @@ def _mistakes(document: DirectoryDocument, together: _Together) -> Iterator[_Mis
         case AgentDocument():
             yield from _in_agent(document, together)
         case CalendarDocument():
-            yield from _in_calendar(document)
+            yield from hours.mistakes(document)
         case ChannelDocument():
             yield from _in_channel(document, together)
         case TemplateDocument():
@@ -125,13 +125,6 @@ def _in_agent(agent: AgentDocument, together: _Together) -> Iterator[_Mistake]:
     yield from _repeated(agent.roles, "roles", lambda nth: ("roles", nth))
     if not agent.roles:
         yield ("roles",), "somebody without a role can do nothing: name agent, supervisor or admin"
-
-
-def _in_calendar(calendar: CalendarDocument) -> Iterator[_Mistake]:
-    if not _is_time_zone(calendar.time_zone):
-        yield ("time_zone",), f"{calendar.time_zone!r} is no IANA time zone such as Europe/Berlin"
-    dates = [exception.date.isoformat() for exception in calendar.exceptions]
-    yield from _repeated(dates, "exceptions", lambda nth: ("exceptions", nth, "date"))
 
 
 def _in_channel(channel: ChannelDocument, together: _Together) -> Iterator[_Mistake]:
@@ -195,11 +188,3 @@ def _sender(channel: ChannelDocument) -> tuple[str, str]:
 
 def _matches_everything(rule: RoutingRule) -> bool:
     return not (rule.channel or rule.business_address or rule.keyword or rule.language or rule.hint)
-
-
-def _is_time_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
