@@ -3,6 +3,7 @@
 from typing import cast
 
 from services.routing.decisions.floor import AGENT_LOST, Floor
+from services.routing.decisions.keywords import ends_chat
 from services.routing.decisions.rules import department_for
 from services.routing.model import LIVE, Chat, State
 from shared.contracts import chats
@@ -32,6 +33,9 @@ def message_received(floor: Floor, received: Received) -> None:
         received.event.tenant_id, message.channel, message.business_address, message.customer_address
     )
     chat = floor.open_chat(pair.key)
+    if ends_chat(message):
+        _end(floor, received, chat, message)
+        return
     if chat is not None:
         _append(floor, cause, chat, message)
         return
@@ -63,6 +67,15 @@ def _append(floor: Floor, cause: Cause, chat: Chat, message: MessageReceived) ->
             floor.settle(cause, chat, reason="agent_lost")
         else:
             floor.sweep(AGENT_LOST, chat.agent)
+
+
+def _end(floor: Floor, received: Received, chat: Chat | None, message: MessageReceived) -> None:
+    """Close the pair's open chat, a ticket's too; where there is none, nothing is opened for it."""
+    if chat is None:
+        _record(floor, received, "end_keyword")
+        return
+    cause = received.event.as_cause()
+    floor.close(cause, _add(floor, cause, chat, message), by=CUSTOMER, reason="ended_by_customer")
 
 
 def _go_on(floor: Floor, cause: Cause, chat: Chat) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from services.routing.decisions.floor import AGENT_LOST, WAITED_TOO_LONG
+from services.routing.decisions.keywords import ends_chat
 from services.routing.decisions.rules import department_for, fallbacks
 from services.routing.model import Agent, Chat, Documents, Key, Needs, State, due_key
 from shared.contracts import directory
@@ -32,6 +33,7 @@ def _add(needs: Needs, event: Event[Model]) -> None:
             needs.pairs.add(pair.key)
             if isinstance(data, MessageReceived):
                 needs.messages.append((pair.key, tenant_id, data))
+                needs.loads_change |= ends_chat(data)
         case ChatCommand():
             needs.chats.add((tenant_id, data.chat_id))
             needs.loads_change = True
