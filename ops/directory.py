@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn, TypeVar, assert_never
 import typer
 from sqlalchemy.exc import DBAPIError
 
+from ops.holidays import holidays
 from ops.stack import StackError, address_of
 from ops.tenant_file import BadFile, Mistake, TenantFile, read_tenant_file
 from ops.tenant_text import text_of
@@ -31,6 +32,7 @@ from shared.platform import log
 from shared.platform.settings import PlatformSettings
 
 app = typer.Typer(help="The documents of a tenant.", no_args_is_help=True)
+app.command()(holidays)
 
 _NO_SCHEMA = ("3F000", "42P01")
 _LONGEST_VALUE = 60
