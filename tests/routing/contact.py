@@ -49,6 +49,10 @@ class Contact:
             service=service, transactions=self.database.transaction, journal=Journal(), clock=self.clock
         )
 
+    async def connect(self) -> None:
+        """Open a connection for each worker: who had to open one first would come too late for any race."""
+        await asyncio.gather(*(self.rows("select pg_sleep(0.1)") for _ in self._pipelines))
+
     async def hear(self, *inputs: Model) -> None:
         """Let one worker handle these, in order."""
         await self._pipelines[0].run([self._record(one) for one in inputs])

@@ -28,6 +28,7 @@ async def contact(migrated: Migrated) -> AsyncIterator[Contact]:
     await found.hear(desk.a_tenant(), desk.a_department(), desk.an_agent_document(capacity=5))
     await found.hear(desk.agent_changed())
     await found.sweep()
+    await found.connect()
     yield found
     await database.close()
 
