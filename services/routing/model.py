@@ -86,6 +86,8 @@ class Chat(Changeable):
     queued_at: datetime | None = None
     """Entry into the queue: ``max_wait`` counts from it."""
     last_word: str = "none"
+    last_reply_at: datetime | None = None
+    """When we last wrote: while the last word is ours, the customer's silence counts from it."""
 
     def after(self, **changes: Any) -> Self:
         """Return the chat's next version, with these fields changed."""
@@ -147,6 +149,7 @@ class Department:
     calendar_id: str | None = None
     max_wait: timedelta = timedelta(minutes=15)
     when_full: str = "queue"
+    inactivity_timeout: timedelta = timedelta(hours=4)
     strategy: Strategy = "least_loaded"
     fallback_id: str | None = None
     revision: int = 0

@@ -41,12 +41,16 @@ class TenantDocument(DirectoryDocument):
 
 
 class DepartmentDocument(DirectoryDocument):
-    """A named group of agents. ``max_wait_seconds`` counts from each entry into its queue."""
+    """A named group of agents. ``max_wait_seconds`` counts from each entry into its queue.
+
+    ``inactivity_timeout_seconds`` counts from our last word; a customer silent for so long loses the chat.
+    """
 
     name: Name
     calendar: Id | None = None
     strategy: Literal["least_loaded", "round_robin", "longest_idle"] = "least_loaded"
     max_wait_seconds: Seconds = 900
+    inactivity_timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=31_622_400)] = 14_400
     when_full: Literal["queue", "ticket"] = "queue"
     fallback: Id | None = None
 

@@ -6,6 +6,7 @@ from services.routing.decisions.calendars import is_open
 from services.routing.decisions.choice import Verdict, verdict
 from services.routing.decisions.commands import judge_assign, judge_close, judge_receiver, judge_reply
 from services.routing.decisions.floor import Floor
+from services.routing.decisions.silence import await_customer
 from services.routing.model import Agent, Chat, Department
 from shared.contracts import chats
 from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatCommand, ChatReply
@@ -23,7 +24,7 @@ def reply(floor: Floor, received: Received) -> None:
     cause = received.event.as_cause()
     chat = floor.tell(
         cause,
-        chat.after(last_word="business"),
+        chat.after(last_word="business", last_reply_at=floor.now),
         chats.ChatMessageAdded,
         message_id=command.request_id,
         direction="outbound",
@@ -33,6 +34,7 @@ def reply(floor: Floor, received: Received) -> None:
         sent_at=received.event.time,
         received_at=floor.now,
     )
+    await_customer(floor, chat)
     send = MessageSend(
         request_id=command.request_id,
         channel=chat.pair.channel,

@@ -36,6 +36,7 @@ SOURCE = "routing"
 SERVE_QUEUE = "serve_queue"
 AGENT_LOST = "agent_lost"
 WAITED_TOO_LONG = "waited_too_long"
+CUSTOMER_SILENT = "customer_silent"
 DEPARTMENT_CLOSES = "department_closes"
 _MOMENT = timedelta(microseconds=1)
 SYSTEM = Actor(role="system")
@@ -219,7 +220,13 @@ class Floor:
         """End a chat."""
         chat = self._leave_queue(self.release(chat))
         self._open.pop(chat.pair.key, None)
+        if chat.last_word == "business":
+            self.customer_awaited_no_more(chat)
         return self.tell(cause, chat.after(state=State.CLOSED), chats.ChatClosed, **told)
+
+    def customer_awaited_no_more(self, chat: Chat) -> None:
+        """Stop counting the customer's silence."""
+        self.outcome.cancel.append((CUSTOMER_SILENT, due_name(chat.key)))
 
     def release(self, chat: Chat) -> Chat:
         """Take a chat from its agent, whose slot is then free for whoever waits in their departments."""

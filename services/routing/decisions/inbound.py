@@ -85,6 +85,8 @@ def _go_on(floor: Floor, cause: Cause, chat: Chat) -> None:
 
 
 def _add(floor: Floor, cause: Cause, chat: Chat, message: MessageReceived) -> Chat:
+    if chat.last_word == "business":
+        floor.customer_awaited_no_more(chat)
     heard = max(chat.last_inbound_at, message.sent_at) if chat.last_inbound_at else message.sent_at
     return floor.tell(
         cause,

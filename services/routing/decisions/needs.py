@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.routing.decisions.floor import AGENT_LOST, WAITED_TOO_LONG
+from services.routing.decisions.floor import AGENT_LOST, CUSTOMER_SILENT, WAITED_TOO_LONG
 from services.routing.decisions.keywords import ends_chat
 from services.routing.decisions.rules import department_for, fallbacks
 from services.routing.model import Agent, Chat, Documents, Key, Needs, State, due_key
@@ -69,7 +69,7 @@ def needs_of_dues(dues: Iterable[Due]) -> Needs:
         if row.kind == AGENT_LOST:
             needs.agents.add(key)
             needs.held.add(key)
-        elif row.kind == WAITED_TOO_LONG:
+        elif row.kind in {WAITED_TOO_LONG, CUSTOMER_SILENT}:
             needs.chats.add(key)
         else:
             needs.queues.add(key)

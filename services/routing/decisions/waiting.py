@@ -2,11 +2,13 @@
 
 from services.routing.decisions.floor import (
     AGENT_LOST,
+    CUSTOMER_SILENT,
     DEPARTMENT_CLOSES,
     SERVE_QUEUE,
     WAITED_TOO_LONG,
     Floor,
 )
+from services.routing.decisions.silence import customer_silent
 from services.routing.model import LOOK_AT, Chat, Key, State, due_key
 from shared.contracts.event import Cause, derived_id
 from shared.platform.outcome import Due
@@ -22,6 +24,9 @@ def due(floor: Floor, row: Due) -> None:
             _lost(floor, row, key)
         case kind if kind == WAITED_TOO_LONG:
             _waited_too_long(floor, row, key)
+        case kind if kind == CUSTOMER_SILENT:
+            if (chat := floor.chats.get(key)) is not None:
+                customer_silent(floor, row, _cause(row, chat), chat)
         case _:
             raise ValueError(f"no such timer: {row.kind}")
 

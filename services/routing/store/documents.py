@@ -49,6 +49,7 @@ def _department(
         calendar_id=document.calendar or tenant_calendar,
         max_wait=timedelta(seconds=document.max_wait_seconds),
         when_full=document.when_full,
+        inactivity_timeout=timedelta(seconds=document.inactivity_timeout_seconds),
         strategy=document.strategy,
         fallback_id=document.fallback,
         revision=document.revision,

@@ -1,0 +1,34 @@
+"""Customer silent: an answered chat that nobody goes on with is closed (docs/rules.md, 3)."""
+
+from datetime import timedelta
+
+from services.routing.decisions.floor import CUSTOMER_SILENT, SYSTEM, Floor
+from services.routing.model import Chat, Department, State, due_name
+from shared.contracts.event import Cause
+from shared.platform.outcome import Due
+
+
+def await_customer(floor: Floor, chat: Chat) -> None:
+    """Let the customer's silence count from our last word: one row per chat, however many replies."""
+    if chat.last_reply_at is None:
+        return
+    limit = chat.last_reply_at + _patience(floor, chat)
+    floor.outcome.schedule.append(Due(CUSTOMER_SILENT, due_name(chat.key), chat.tenant_id, limit))
+
+
+def customer_silent(floor: Floor, row: Due, cause: Cause, chat: Chat) -> None:
+    """Close a chat whose last word is ours, unless a later one, or a longer patience, ends after ``row.at``.
+
+    Inputs are read up to ``row.at`` and no further: what the customer said after it may not be known yet.
+    """
+    if chat.state is not State.ASSIGNED or chat.last_word != "business" or chat.last_reply_at is None:
+        return
+    if chat.last_reply_at + _patience(floor, chat) > row.at:
+        await_customer(floor, chat)
+        return
+    floor.close(cause, chat, by=SYSTEM, reason="customer_inactive")
+
+
+def _patience(floor: Floor, chat: Chat) -> timedelta:
+    department = floor.department(chat.department) if chat.department is not None else None
+    return (department or Department("", "")).inactivity_timeout
