@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from redis import exceptions
 from redis.asyncio import Redis
+from redis.crc import key_slot
 
 from services.presence.model import Leased
 from services.presence.store.leases import LeaseChange, Leases
@@ -168,6 +169,17 @@ async def test_keys_of_a_tenant_share_a_hash_tag(redis: Redis, prefix: str) -> N
     names = [str(name).removeprefix(prefix) for name in await redis.keys(f"{prefix}*")]
     assert {name[: name.index("}")] for name in names} == {"presence:{t%7D%7B%3Ax"}
     assert lives((await leases.look([odd]))[odd]) == {"{s}": True}
+
+
+@pytest.mark.parametrize("tenant", ["acme", "t}{:x", "{}", "{"])
+async def test_a_cluster_keeps_a_tenants_keys_in_one_slot(redis: Redis, prefix: str, tenant: str) -> None:
+    await Leases(redis, prefix).write(
+        [LeaseChange(key(name, tenant), grant={"tab": 60}) for name in ("ann", "ben", "{cid}", "}")]
+    )
+
+    names = [str(name) for name in await redis.keys(f"{prefix}*")]
+    assert len(names) == 6
+    assert len({key_slot(name.encode()) for name in names}) == 1
 
 
 async def test_no_name_of_a_tenant_reaches_into_another(leases: Leases) -> None:

@@ -116,6 +116,19 @@ async def test_a_supervisor_sets_away_and_signs_out_every_session(world: World, 
     assert world.changes()[-1].reason == "forgot to leave"
 
 
+async def test_routing_sets_away_who_misses_offers_and_they_come_back_by_themselves(
+    world: World, presence: Presence
+) -> None:
+    await presence.hear(signed_in())
+    await presence.hear(state_set("away", by=Actor(role="system"), reason="not answering"))
+    await presence.hear(heartbeat())
+    assert world.states() == [("online", "signed_in"), ("away", "state_set")]
+    assert world.changes()[-1].reason == "not answering"
+
+    await presence.hear(state_set("online", by=Actor(role="agent", id="ann"), session_id="tab"))
+    assert (world.changes()[-1].state, world.changes()[-1].reason) == ("online", None)
+
+
 async def test_nobody_is_known_before_the_directory_knows_them(world: World, presence: Presence) -> None:
     rejected = await presence.hear(
         signed_in(agent="zoe"), heartbeat(agent="zoe"), state_set(agent="zoe"), signed_in()
