@@ -24,7 +24,7 @@ LISTS: Mapping[str, str] = {
 TENANT, RULES = "tenant", "routing_rules"
 RULES_ID = "default"
 """A tenant has one list of routing rules, so the file does not name it."""
-_KEPT_BY_THE_DESK = ("revision", "retired", "move_to")
+_KEPT_BY_THE_DESK = ("revision",)
 
 
 @dataclass(frozen=True, slots=True)

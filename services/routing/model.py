@@ -118,6 +118,7 @@ class Agent(Changeable):
     capacity: int = 0
     departments: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset({"agent"})
+    """None for somebody who is retired: they keep what they hold and get nothing new."""
     state: str = "offline"
     draining: bool = False
     presence_version: int = 0
@@ -212,6 +213,14 @@ class Documents:
     tenant: Tenant | None = None
     departments: dict[str, Department] = field(default_factory=dict)
     calendars: dict[str, Calendar] = field(default_factory=dict)
+    moves: dict[str, str] = field(default_factory=dict)
+    """Retired departments, each with the department that takes over what it held."""
+
+    def current(self, department: Key | None) -> Key | None:
+        """Return the department that a department's chats belong to now: itself, unless it is retired."""
+        if department is None or not self.moves:
+            return department
+        return (department[0], self.moves.get(department[1], department[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +241,8 @@ class Facts:
     """Per locked department whom ``round_robin`` chose last."""
     queues: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     held: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
+    left: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
+    """What waits in retired departments, queued or as a ticket."""
 
 
 @dataclass(slots=True)
@@ -249,6 +260,7 @@ class Needs:
     messages: list[tuple[str, str, MessageReceived]] = field(default_factory=list)
     queues: set[Key] = field(default_factory=set)
     held: set[Key] = field(default_factory=set)
+    left: set[Key] = field(default_factory=set)
     states_change: bool = False
     loads_change: bool = False
 

@@ -142,6 +142,15 @@ class Followed:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """The ticket belongs to another department; whose it is stays."""
+
+    ticket: Ticket
+    by: Actor
+    previous_department_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Assigned:
     """The ticket is ``ticket.agent_id``'s."""
 
@@ -162,4 +171,4 @@ class Closed:
     tags: tuple[str, ...] = ()
 
 
-Change: TypeAlias = Opened | Followed | Assigned | Closed
+Change: TypeAlias = Opened | Followed | Moved | Assigned | Closed

@@ -157,6 +157,48 @@ def test_a_part_of_a_set_may_lean_on_what_is_stored() -> None:
             "this rule matches every message, so the ones after it never decide",
             id="a rule that shadows the others",
         ),
+        pytest.param(
+            a_department("sales", retired=True),
+            ("retired",),
+            "needs `move_to`, the department that takes over its chats; there is service",
+            id="a department retired with nowhere for its chats to go",
+        ),
+        pytest.param(
+            a_department("sales", move_to="service"),
+            ("move_to",),
+            "is for a department that says `retired: true`",
+            id="a move of a department that stays",
+        ),
+        pytest.param(
+            a_department("sales", retired=True, move_to="slaes"),
+            ("move_to",),
+            "there is no department 'slaes'; there is sales, service",
+            id="a move to a department that does not exist",
+        ),
+        pytest.param(
+            a_department("sales", retired=True, move_to="sales"),
+            ("move_to",),
+            "goes round in a circle (sales → sales): one of them must stay",
+            id="a move to itself",
+        ),
+        pytest.param(
+            an_agent("bob", retired=True, move_to="ada"),
+            ("move_to",),
+            "only a department moves what it held: leave it out",
+            id="a move of an agent",
+        ),
+        pytest.param(
+            a_tenant(retired=True),
+            ("retired",),
+            "a tenant cannot be retired",
+            id="a tenant retired",
+        ),
+        pytest.param(
+            a_calendar("office", retired=True),
+            ("retired",),
+            "is still used by department service, tenant acme: give them another calendar first",
+            id="a calendar retired that is used",
+        ),
     ],
 )
 def test_a_document_that_does_not_fit_is_named(
@@ -189,6 +231,37 @@ def test_a_document_that_does_not_fit_is_named(
 )
 def test_a_set_that_cannot_be_is_named(documents: Sequence[DirectoryDocument], expected: Problem) -> None:
     assert problems(TENANT, documents, ()) == (expected,)
+
+
+def test_departments_that_move_round_in_a_circle_are_named() -> None:
+    round_ = [
+        a_department("service", retired=True, move_to="sales"),
+        a_department("sales", retired=True, move_to="service"),
+    ]
+    assert [problem.message for problem in problems(TENANT, round_, WHOLE)] == [
+        "goes round in a circle (service → sales → service): one of them must stay",
+        "goes round in a circle (sales → service → sales): one of them must stay",
+    ]
+
+
+def test_a_retired_department_may_be_pointed_at_and_moved_on_again() -> None:
+    moving = [
+        a_department("sales", retired=True, move_to="service"),
+        a_department("service", retired=True, move_to="care"),
+        a_department("care"),
+    ]
+    assert problems(TENANT, moving, WHOLE) == ()
+
+
+def test_nobody_may_go_by_a_retired_calendar() -> None:
+    old = a_calendar("old", retired=True)
+    (problem,) = problems(TENANT, [a_department("sales", calendar="old")], (*WHOLE, old))
+    assert (problem.path, problem.message) == (("calendar",), "the calendar 'old' is retired")
+
+
+def test_a_retired_channels_address_is_free_for_another() -> None:
+    known = (*WHOLE, a_channel("main", address="+49 30-111", retired=True))
+    assert problems(TENANT, [a_channel("second", address="+4930111")], known) == ()
 
 
 def test_a_long_list_of_names_is_cut() -> None:

@@ -167,9 +167,9 @@ def test_there_are_examples() -> None:
         ),
         pytest.param(
             "    name: Bob\n",
-            "    name: Bob\n    retired: true\n",
-            "19: agents[1].retired: is kept by the desk and cannot be set in a file",
-            id="a removal",
+            "    name: Bob\n    retired: yes\n",
+            "19: agents[1].retired: must be true or false, not 'yes'",
+            id="a removal that is neither true nor false",
         ),
         pytest.param(
             "templates:",

@@ -11,6 +11,7 @@ from shared.contracts.chats import (
     ChatClosed,
     ChatDiverted,
     ChatMessageAdded,
+    ChatMoved,
     ChatNoted,
     ChatQueued,
     ChatRecorded,
@@ -123,6 +124,11 @@ def queued(
     chat: str = "c1", *, version: int = 4, ticket: str = "t1", customer: str = "+491700000001"
 ) -> ChatQueued:
     return ChatQueued(**_chat(chat=chat, version=version, state="queued", ticket=ticket, customer=customer))
+
+
+def moved(to: str, *, state: str = "diverted", version: int = 4) -> ChatMoved:
+    fields = _chat(chat="c1", version=version, state=state, ticket="t1", customer="+491700000001")
+    return ChatMoved(**(fields | {"department_id": to}), reason="department_retired")
 
 
 def assigned(

@@ -10,6 +10,7 @@ from services.tickets.model import (
     Closed,
     CloseReason,
     Followed,
+    Moved,
     NewTicket,
     Opened,
     Reason,
@@ -31,6 +32,7 @@ from tests.tickets.builders import (
     finish,
     give,
     message_added,
+    moved,
     noted,
     pair_key,
     queued,
@@ -70,6 +72,17 @@ def test_a_chat_diverted_again_under_its_ticket_waits_again_and_stays_whose_it_i
 
     assert followed == Followed(
         replace(ticket, chat_version=9, reason="waited_too_long", last_message_at=at(30))
+    )
+
+
+@pytest.mark.parametrize("state", ["diverted", "queued"])
+def test_a_chat_that_moves_takes_its_ticket_along_and_leaves_it_with_its_agent(state: str) -> None:
+    ticket = a_ticket(state="assigned", agent="ada", version=2)
+
+    change = rules.on_chat(moved("care", state=state, version=7), ticket)
+
+    assert change == Moved(
+        replace(ticket, version=3, chat_version=7, department_id="care"), rules.SYSTEM, ticket.department_id
     )
 
 

@@ -75,6 +75,7 @@ def _tenant_missing(together: _Together) -> Iterator[Problem]:
 
 
 def _mistakes(document: DirectoryDocument, together: _Together) -> Iterator[_Mistake]:
+    yield from _retirement(document, together)
     match document:
         case TenantDocument():
             yield from _in_tenant(document, together)
@@ -94,15 +95,65 @@ def _mistakes(document: DirectoryDocument, together: _Together) -> Iterator[_Mis
             raise TypeError(f"nobody wrote rules for {type(document).__name__}")
 
 
+_STAY = ("tenant", "routing_rules")
+"""Kinds that a tenant has one of: they are changed, never retired."""
+
+
+def _retirement(document: DirectoryDocument, together: _Together) -> Iterator[_Mistake]:
+    """Judge a removal's first step: a department's chats go somewhere, nobody uses a calendar."""
+    kind = DocumentKey.of(together.tenant_id, document).kind
+    if document.retired and kind in _STAY:
+        yield ("retired",), f"a {kind} cannot be retired"
+    if document.move_to is not None:
+        if kind != "department":
+            yield ("move_to",), "only a department moves what it held: leave it out"
+        elif not document.retired:
+            yield ("move_to",), "is for a department that says `retired: true`"
+        else:
+            yield from _absent(together, "department", document.move_to, ("move_to",))
+    if isinstance(document, DepartmentDocument) and document.retired:
+        yield from _moving(document, together)
+    if isinstance(document, CalendarDocument) and document.retired and (users := _users(document, together)):
+        yield ("retired",), f"is still used by {', '.join(users)}: give them another calendar first"
+
+
+def _moving(department: DepartmentDocument, together: _Together) -> Iterator[_Mistake]:
+    if department.move_to is None:
+        others = [one.id for one in together.others(department) if not one.retired]
+        there = ", ".join(sorted(others)[:_SHOWN]) or "none"
+        yield ("retired",), f"needs `move_to`, the department that takes over its chats; there is {there}"
+        return
+    chain = [department.id]
+    target: str | None = department.move_to
+    while target is not None and target not in chain:
+        chain.append(target)
+        found = together.documents.get(DocumentKey(together.tenant_id, "department", target))
+        target = found.move_to if found is not None and found.retired else None
+    if target is not None:
+        shown = " → ".join([*chain, target])
+        yield ("move_to",), f"goes round in a circle ({shown}): one of them must stay"
+
+
+def _users(calendar: CalendarDocument, together: _Together) -> list[str]:
+    return [
+        f"{key.kind} {key.id}"
+        for key, one in sorted(together.documents.items())
+        if isinstance(one, TenantDocument | DepartmentDocument)
+        and one.calendar == calendar.id
+        and not one.retired
+    ]
+
+
 def _in_tenant(tenant: TenantDocument, together: _Together) -> Iterator[_Mistake]:
     if tenant.id != together.tenant_id:
         yield ("id",), f"the tenant's document is called like the tenant: {together.tenant_id!r}"
     yield from _absent(together, "department", tenant.first_line_department, ("first_line_department",))
-    yield from _absent(together, "calendar", tenant.calendar, ("calendar",))
+    yield from _hours_absent(together, tenant.calendar)
 
 
 def _in_department(department: DepartmentDocument, together: _Together) -> Iterator[_Mistake]:
-    yield from _absent(together, "calendar", department.calendar, ("calendar",))
+    if not department.retired:
+        yield from _hours_absent(together, department.calendar)
     yield from _absent(together, "department", department.fallback, ("fallback",))
     if _falls_back_on_itself(department, together):
         yield ("fallback",), f"{department.fallback!r} leads back to {department.id!r}: nobody is asked twice"
@@ -131,6 +182,8 @@ def _in_channel(channel: ChannelDocument, together: _Together) -> Iterator[_Mist
     """One address belongs to one tenant and one document: messages find their tenant by it."""
     address = canonical_address(channel.business_address)
     for other in together.others(channel):
+        if other.retired or channel.retired:
+            continue
         if isinstance(other, ChannelDocument) and _sender(other) == (channel.channel, address):
             yield ("business_address",), f"the channel {other.id!r} has this address already"
     if Taken(channel.channel, address) in together.taken:
@@ -164,6 +217,14 @@ def _absent(
 ) -> Iterator[_Mistake]:
     if name is not None and not together.has(kind, name):
         yield path, _no(kind, name, together.names(kind))
+
+
+def _hours_absent(together: _Together, name: str | None) -> Iterator[_Mistake]:
+    """A calendar that is retired is as good as absent to whoever goes by it."""
+    yield from _absent(together, "calendar", name, ("calendar",))
+    found = together.documents.get(DocumentKey(together.tenant_id, "calendar", name or ""))
+    if found is not None and found.retired:
+        yield ("calendar",), f"the calendar {name!r} is retired"
 
 
 def _no(what: str, name: str, there: Collection[str]) -> str:

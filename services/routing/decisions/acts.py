@@ -139,7 +139,9 @@ def _available(floor: Floor, chat: Chat | None, command: ChatCommand) -> chats.A
         return None
     asked = {name for name in (command.department_id, chat.department_id) if name is not None}
     departments = [
-        (chat.tenant_id, name) for name in sorted(asked) if floor.can_place((chat.tenant_id, name))
+        key
+        for key in ((chat.tenant_id, name) for name in sorted(asked))
+        if floor.can_place(key) and floor.department(key) is not None
     ]
     free = [
         (name, agent.agent_id)

@@ -37,6 +37,7 @@ SERVE_QUEUE = "serve_queue"
 AGENT_LOST = "agent_lost"
 WAITED_TOO_LONG = "waited_too_long"
 CUSTOMER_SILENT = "customer_silent"
+DEPARTMENT_RETIRED = "department_retired"
 DEPARTMENT_CLOSES = "department_closes"
 _MOMENT = timedelta(microseconds=1)
 SYSTEM = Actor(role="system")
@@ -94,8 +95,13 @@ class Floor:
         key = self._open.get(pair_key)
         return None if key is None else self.chats[key]
 
+    def current(self, key: Key | None) -> Key | None:
+        """Return the department that takes a department's chats: itself, unless it is retired."""
+        return None if key is None else self.directory(key[0]).current(key)
+
     def can_place(self, key: Key | None) -> bool:
         """Say whether a department's members are locked, so that its chats may be placed now."""
+        key = self.current(key)
         return key is not None and key in self.facts.locked
 
     def ranking(self, key: Key) -> Ranking:
@@ -126,7 +132,11 @@ class Floor:
         return self.tell(cause, chat.after(), chats.ChatOpened)
 
     def settle(self, cause: Cause, chat: Chat, *, serving: bool = False, reason: str | None = None) -> Chat:
-        """Place a chat that nobody holds. ``serving`` takes it from the queue, so nobody is ahead of it."""
+        """Place a chat that nobody holds. ``serving`` takes it from the queue, so nobody is ahead of it.
+
+        A chat of a retired department moves on first.
+        """
+        chat = self.move_on(cause, chat)
         key = chat.department
         if key is None or not self.can_place(key):
             raise LookupError(f"chat {chat.chat_id} cannot be placed: department {key} is not locked")
@@ -198,6 +208,20 @@ class Floor:
         self._last_assigned_at = self.now if last is None else max(self.now, last + _MOMENT)
         return self._last_assigned_at
 
+    def move_on(self, cause: Cause, chat: Chat) -> Chat:
+        """Bring a chat to the department that took over its own; one whose department stands stays there.
+
+        It keeps its state and its wait. What its new department makes of it is another question.
+        """
+        target = self.current(chat.department)
+        if target is None or target == chat.department:
+            return chat
+        moved = chat.after(department_id=target[1])
+        if chat.state is State.QUEUED and chat.queued_at is not None:
+            self._ahead[target] = self._ahead.get(target, 0) + 1
+        told = {"previous_department_id": chat.department_id, "reason": DEPARTMENT_RETIRED}
+        return self.tell(cause, moved, chats.ChatMoved, by=SYSTEM, **told)
+
     def divert(self, cause: Cause, chat: Chat, reason: str, **told: Any) -> Chat:
         """Make the chat a ticket; one that is a ticket already stays the same ticket."""
         if chat.state is State.DIVERTED:
@@ -240,6 +264,10 @@ class Floor:
 
     def agent_state(self, agent: Agent) -> None:
         """Take over what presence or the directory says of an agent."""
+        before = self.agents.get(agent.key, agent)
+        if (before.departments, before.roles) != (agent.departments, agent.roles):
+            for department_id in before.departments | agent.departments:
+                self._rankings.pop((agent.tenant_id, department_id), None)
         self._agent_changed(agent)
 
     def tell(self, cause: Cause, chat: Chat, kind: type[FactT], **told: Any) -> Chat:

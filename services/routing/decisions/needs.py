@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.routing.decisions.floor import AGENT_LOST, CUSTOMER_SILENT, WAITED_TOO_LONG
+from services.routing.decisions.floor import AGENT_LOST, CUSTOMER_SILENT, DEPARTMENT_RETIRED, WAITED_TOO_LONG
 from services.routing.decisions.keywords import ends_chat
 from services.routing.decisions.rules import department_for, fallbacks
 from services.routing.model import Agent, Chat, Documents, Key, Needs, State, due_key
@@ -71,6 +71,9 @@ def needs_of_dues(dues: Iterable[Due]) -> Needs:
             needs.held.add(key)
         elif row.kind in {WAITED_TOO_LONG, CUSTOMER_SILENT}:
             needs.chats.add(key)
+        elif row.kind == DEPARTMENT_RETIRED:
+            needs.left.add(key)
+            needs.departments.add(key)
         else:
             needs.queues.add(key)
             needs.departments.add(key)
@@ -99,7 +102,10 @@ def places_into(
     held = (chat for chat in chats.values() if chat.agent is not None and chat.agent in needs.held)
     found.update(chat.department for chat in held if chat.department is not None)
     for key in tuple(found):
-        found.update(fallbacks(documents.get(key[0], Documents()), key))
+        known = documents.get(key[0], Documents())
+        # A retired department's row stays locked beside its heir's: chats leave one queue for the other.
+        heir = known.current(key) or key
+        found.update((heir, *fallbacks(known, heir)))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from services.routing.decisions.floor import AGENT_LOST, SERVE_QUEUE, Floor
+from services.routing.decisions.floor import AGENT_LOST, DEPARTMENT_RETIRED, SERVE_QUEUE, Floor
 from services.routing.model import Agent, State
 from shared.contracts import directory
 from shared.contracts.agents import AgentChanged
@@ -44,7 +44,11 @@ def ticket_closed(floor: Floor, received: Received) -> None:
 
 
 def agent_document(floor: Floor, received: Received) -> None:
-    """Take over an agent's capacity and departments. A capacity below the load cuts nothing."""
+    """Take over an agent's capacity and departments. A capacity below the load cuts nothing.
+
+    Somebody retired belongs to no department and has no role any more: they keep what they hold until
+    they are offline, get nothing new, and cannot be given a chat by hand.
+    """
     document = cast(directory.AgentDocument, received.event.data)
     key = (received.event.tenant_id, document.id)
     agent = floor.agents.get(key, Agent(*key))
@@ -55,7 +59,7 @@ def agent_document(floor: Floor, received: Received) -> None:
         agent.but(
             capacity=document.capacity,
             departments=departments,
-            roles=frozenset(document.roles),
+            roles=frozenset() if document.retired else frozenset(document.roles),
             revision=document.revision,
         )
     )
@@ -70,6 +74,10 @@ def directory_document(floor: Floor, received: Received) -> None:
     match document:
         case directory.DepartmentDocument():
             affected = [document.id]
+            moves = floor.directory(tenant_id).moves
+            heir = moves.get(document.id, document.id)
+            for retired in (one for one, target in moves.items() if target == heir):
+                floor.sweep(DEPARTMENT_RETIRED, (tenant_id, retired))
         case directory.CalendarDocument() | directory.TenantDocument():
             affected = sorted(floor.directory(tenant_id).departments)
         case _:

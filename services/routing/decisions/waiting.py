@@ -4,6 +4,7 @@ from services.routing.decisions.floor import (
     AGENT_LOST,
     CUSTOMER_SILENT,
     DEPARTMENT_CLOSES,
+    DEPARTMENT_RETIRED,
     SERVE_QUEUE,
     WAITED_TOO_LONG,
     Floor,
@@ -13,6 +14,8 @@ from services.routing.model import LOOK_AT, Chat, Key, State, due_key
 from shared.contracts.event import Cause, derived_id
 from shared.platform.outcome import Due
 
+_WAITING = frozenset({State.QUEUED, State.DIVERTED})
+
 
 def due(floor: Floor, row: Due) -> None:
     """Carry out one due row, re-checking what it was set for."""
@@ -20,6 +23,8 @@ def due(floor: Floor, row: Due) -> None:
     match row.kind:
         case kind if kind in {SERVE_QUEUE, DEPARTMENT_CLOSES}:
             _serve(floor, row, key)
+        case kind if kind == DEPARTMENT_RETIRED:
+            _retired(floor, row, key)
         case kind if kind == AGENT_LOST:
             _lost(floor, row, key)
         case kind if kind == WAITED_TOO_LONG:
@@ -33,6 +38,10 @@ def due(floor: Floor, row: Due) -> None:
 
 def _serve(floor: Floor, row: Due, department: Key) -> None:
     """Place the chats of a queue in its order: assign while somebody is free, divert when nobody is left."""
+    if floor.current(department) != department:
+        # Whoever decided upon the directory as it was before may have come here after all had left.
+        floor.sweep(DEPARTMENT_RETIRED, department)
+        return
     listed = floor.facts.queues.get(department, ())
     placed = [chat for key in listed if (chat := floor.chats.get(key)) and chat.state is State.QUEUED]
     for chat in placed:
@@ -44,6 +53,24 @@ def _serve(floor: Floor, row: Due, department: Key) -> None:
     else:
         if len(listed) == LOOK_AT:
             floor.sweep(SERVE_QUEUE, department)
+
+
+def _retired(floor: Floor, row: Due, department: Key) -> None:
+    """Move on what waits in a retired department; its successor's queue is served after the commit.
+
+    Chats that agents hold stay with them. Should they be routed afresh, they move on then.
+    """
+    target = floor.current(department)
+    if target is None or target == department:
+        return
+    listed = floor.facts.left.get(department, ())
+    for key in listed:
+        chat = floor.chats.get(key)
+        if chat is not None and chat.department == department and chat.state in _WAITING:
+            floor.move_on(_cause(row, chat), chat)
+    floor.sweep(SERVE_QUEUE, target)
+    if len(listed) == LOOK_AT:
+        floor.sweep(DEPARTMENT_RETIRED, department)
 
 
 def _lost(floor: Floor, row: Due, agent_key: Key) -> None:

@@ -33,7 +33,8 @@ class Store:
         """
         queues = await self._chats.queued(tx, needs.queues)
         held = await self._chats.unanswered(tx, needs.held)
-        listed = {key for keys in (*queues.values(), *held.values()) for key in keys}
+        left = await self._chats.left_in(tx, needs.left)
+        listed = {key for keys in (*queues.values(), *held.values(), *left.values()) for key in keys}
         wanted = needs.chats | listed
         pairs = needs.pairs | await self._chats.pairs_of(tx, wanted)
         await self._chats.lock_pairs(tx, pairs)
@@ -52,6 +53,7 @@ class Store:
             turns=turns,
             queues=queues,
             held=held,
+            left=left,
         )
 
     async def _lock_agents(

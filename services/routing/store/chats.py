@@ -117,6 +117,16 @@ class Chats:
             " and c.state = 'assigned' and c.last_word = 'customer' order by c.waiting_since, c.chat_id",
         )
 
+    async def left_in(self, tx: AsyncConnection, departments: Iterable[Key]) -> dict[Key, tuple[Key, ...]]:
+        """List what waits in departments, queued or as a ticket, in the order of their queues."""
+        return await self._list(
+            tx,
+            departments,
+            "select c.chat_id from chats c where c.tenant_id = u.tenant_id and c.department_id = u.name"
+            " and c.state in ('queued', 'diverted') and c.state <> 'closed'"
+            " order by c.priority desc, c.waiting_since, c.chat_id",
+        )
+
     async def _list(self, tx: AsyncConnection, keys: Iterable[Key], query: str) -> dict[Key, tuple[Key, ...]]:
         wanted = sorted(keys)
         if not wanted:

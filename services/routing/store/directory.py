@@ -90,7 +90,5 @@ class Directory:
         )
         bodies: dict[str, list[DirectoryDocument]] = {tenant: [] for tenant in tenants}
         for tenant_id, kind, body in rows:
-            document = _MODELS[kind].model_validate_json(body)
-            if not document.retired:
-                bodies[tenant_id].append(document)
+            bodies[tenant_id].append(_MODELS[kind].model_validate_json(body))
         return {tenant: documents(found, tenant) for tenant, found in bodies.items()}

@@ -1,5 +1,6 @@
 """Directory documents as routing's own model, translated at the door."""
 
+from collections.abc import Mapping
 from datetime import time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -8,14 +9,16 @@ from shared.contracts import directory
 
 
 def documents(bodies: list[directory.DirectoryDocument], tenant_id: str) -> Documents:
-    """Read one tenant's stored documents the way routing uses them."""
+    """Read one tenant's stored documents the way routing uses them. Of a retired one only its move counts."""
+    moves = _moves([body for body in bodies if isinstance(body, directory.DepartmentDocument)])
+    bodies = [body for body in bodies if not body.retired]
     tenants = [body for body in bodies if isinstance(body, directory.TenantDocument)]
     rules = [body for body in bodies if isinstance(body, directory.RoutingRulesDocument)]
     calendar_id = tenants[0].calendar if tenants else None
     return Documents(
-        tenant=_tenant(tenants[0], rules) if tenants else None,
+        tenant=_tenant(tenants[0], rules, moves) if tenants else None,
         departments={
-            body.id: _department(body, tenant_id, calendar_id)
+            body.id: _department(body, tenant_id, calendar_id, moves)
             for body in bodies
             if isinstance(body, directory.DepartmentDocument)
         },
@@ -24,16 +27,41 @@ def documents(bodies: list[directory.DirectoryDocument], tenant_id: str) -> Docu
             for body in bodies
             if isinstance(body, directory.CalendarDocument) and _is_zone(body.time_zone)
         },
+        moves=moves,
     )
 
 
-def _tenant(document: directory.TenantDocument, rules: list[directory.RoutingRulesDocument]) -> Tenant:
+def _moves(departments: list[directory.DepartmentDocument]) -> dict[str, str]:
+    """Follow each retired department to the one that is left of its chain; a chain without end moves none."""
+    known = {department.id: department for department in departments}
+    moves = {}
+    for department in departments:
+        target, steps = department, 0
+        while target.retired and target.move_to in known and steps < len(known):
+            target, steps = known[target.move_to], steps + 1
+        if department.retired and not target.retired:
+            moves[department.id] = target.id
+    return moves
+
+
+def _tenant(
+    document: directory.TenantDocument,
+    rules: list[directory.RoutingRulesDocument],
+    moves: Mapping[str, str],
+) -> Tenant:
     return Tenant(
         tenant_id=document.id,
-        first_line_department=document.first_line_department,
+        first_line_department=moves.get(document.first_line_department, document.first_line_department),
         calendar_id=document.calendar,
         rules=tuple(
-            Rule(one.department, one.channel, one.business_address, one.keyword, one.language, one.hint)
+            Rule(
+                moves.get(one.department, one.department),
+                one.channel,
+                one.business_address,
+                one.keyword,
+                one.language,
+                one.hint,
+            )
             for body in rules
             for one in body.rules
         ),
@@ -41,7 +69,10 @@ def _tenant(document: directory.TenantDocument, rules: list[directory.RoutingRul
 
 
 def _department(
-    document: directory.DepartmentDocument, tenant_id: str, tenant_calendar: str | None
+    document: directory.DepartmentDocument,
+    tenant_id: str,
+    tenant_calendar: str | None,
+    moves: Mapping[str, str],
 ) -> Department:
     return Department(
         tenant_id=tenant_id,
@@ -51,7 +82,7 @@ def _department(
         when_full=document.when_full,
         inactivity_timeout=timedelta(seconds=document.inactivity_timeout_seconds),
         strategy=document.strategy,
-        fallback_id=document.fallback,
+        fallback_id=moves.get(document.fallback, document.fallback) if document.fallback else None,
         revision=document.revision,
     )
 

@@ -14,6 +14,7 @@ from services.tickets.model import (
     DocumentKey,
     Facts,
     Followed,
+    Moved,
     NewTicket,
     Opened,
     PairKey,
@@ -27,7 +28,13 @@ from shared.contracts.chats import ChatDiverted, ChatFact, ChatRecorded
 from shared.contracts.directory import AgentDocument, DepartmentDocument
 from shared.contracts.event import Event, Model
 from shared.contracts.ticket_commands import TicketAssign, TicketClose, TicketCommand
-from shared.contracts.tickets import TicketAssigned, TicketClosed, TicketCommandRefused, TicketOpened
+from shared.contracts.tickets import (
+    TicketAssigned,
+    TicketClosed,
+    TicketCommandRefused,
+    TicketMoved,
+    TicketOpened,
+)
 
 SOURCE = "tickets"
 
@@ -187,6 +194,10 @@ def _fact(change: Change) -> Model | None:
             return TicketOpened(**_state(ticket))
         case Followed():
             return None
+        case Moved(ticket=ticket):
+            return TicketMoved(
+                **_state(ticket), by=change.by, previous_department_id=change.previous_department_id
+            )
         case Assigned(ticket=ticket):
             return TicketAssigned(
                 **_state(ticket), previous_agent_id=change.previous_agent_id, by=change.by, note=change.note

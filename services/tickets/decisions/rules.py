@@ -8,13 +8,21 @@ from services.tickets.model import (
     Closed,
     CloseReason,
     Followed,
+    Moved,
     NewTicket,
     Opened,
     Reason,
     Ticket,
 )
 from shared.contracts.actors import Actor
-from shared.contracts.chats import ChatClosed, ChatDiverted, ChatFact, ChatMessageAdded, ChatRecorded
+from shared.contracts.chats import (
+    ChatClosed,
+    ChatDiverted,
+    ChatFact,
+    ChatMessageAdded,
+    ChatMoved,
+    ChatRecorded,
+)
 from shared.contracts.directory import AgentDocument
 from shared.contracts.ticket_commands import TicketAssign, TicketClose, TicketCommand
 
@@ -42,15 +50,18 @@ def on_divert(
     return (_closed(other, SYSTEM, CloseReason.SUPERSEDED_BY_TICKET), opened)
 
 
-def on_chat(chat: ChatFact, ticket: Ticket | None) -> Followed | Closed | None:
+def on_chat(chat: ChatFact, ticket: Ticket | None) -> Followed | Moved | Closed | None:
     """An open ticket follows the chat that carries it, and ends when an agent holds that chat.
 
-    Every fact counts, for the version it brings: routing closes the chat of a closed ticket only at
-    the version the ticket had seen. A chat that closed no longer carries the ticket.
+    A chat that moves takes its ticket along. Every fact counts, for the version it brings: routing closes
+    the chat of a closed ticket only at the version the ticket had seen. A chat that closed no longer
+    carries the ticket.
     """
     if ticket is None or not ticket.is_open:
         return None
     match chat.state:
+        case "diverted" | "queued" if isinstance(chat, ChatMoved) and chat.department_id is not None:
+            return _moved(_followed(ticket, chat), chat.by or SYSTEM, chat.department_id)
         case "diverted" | "queued":
             return Followed(_heard(_followed(ticket, chat), chat))
         case "assigned" | "pending":
@@ -149,6 +160,11 @@ def _heard(ticket: Ticket, chat: ChatFact) -> Ticket:
 
 def _next(ticket: Ticket, state: Literal["assigned", "closed"]) -> Ticket:
     return replace(ticket, version=ticket.version + 1, state=state)
+
+
+def _moved(ticket: Ticket, by: Actor, department_id: str) -> Moved:
+    moved = replace(ticket, version=ticket.version + 1, department_id=department_id)
+    return Moved(moved, by, previous_department_id=ticket.department_id)
 
 
 def _closed(
