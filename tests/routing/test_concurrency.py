@@ -69,8 +69,10 @@ async def test_eight_workers_fall_back_without_exceeding_anybody_s_capacity(cont
         desk.a_tenant(first_line_department="night", revision=2),
         desk.an_agent_document("nina", departments=("night",), capacity=5),
     )
-    messages = [[desk.a_message(customer=one)] for one in customers(100)]
-    flips = [[desk.agent_changed("nina", "online" if n % 2 else "away", version=n)] for n in range(1, 30)]
+    messages: list[Sequence[Model]] = [[desk.a_message(customer=one)] for one in customers(100)]
+    flips: list[Sequence[Model]] = [
+        [desk.agent_changed("nina", "online" if n % 2 else "away", version=n)] for n in range(1, 30)
+    ]
     await contact.hear_at_once([*messages[:10], *itertools.chain(*zip(flips, messages[10:39], strict=True))])
     await contact.hear_at_once(messages[39:])
     await contact.sweep()
