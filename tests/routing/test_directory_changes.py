@@ -10,7 +10,7 @@ from sqlalchemy import text
 from shared.platform.database import Database
 from tests import desk_events as desk
 from tests.conftest import Migrated
-from tests.routing.test_concurrency import Contact
+from tests.routing.contact import Contact
 
 pytestmark = pytest.mark.servers
 
