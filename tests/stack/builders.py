@@ -11,13 +11,14 @@ from ops.stack.children import Child, Launch, family, kill, spawn
 WAITING = "import signal\nprint('ready', flush=True)\nsignal.pause()"
 DEAF = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WAITING
 LISTENING = "import socket, sys\ntaken = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n" + WAITING
-# It tells of SIGTERM and, after it if both came, of SIGWINCH.
+# It tells of SIGTERM and, after it if both came, of SIGWINCH. Blocked signals wait for `sigwait`: a handler's
+# signal that comes just before `pause` would be told of only with the next one.
 TELLING = (
     "import signal\n"
-    "signal.signal(signal.SIGTERM, lambda *_: print('asked to end', flush=True))\n"
-    "signal.signal(signal.SIGWINCH, lambda *_: print('poked', flush=True))\n"
+    "told = {signal.SIGTERM: 'asked to end', signal.SIGWINCH: 'poked'}\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, told)\n"
     "print('ready', flush=True)\n"
-    "while True: signal.pause()"
+    "while True: print(told[signal.sigwait(told)], flush=True)"
 )
 A_PARENT = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', *sys.argv[1:]])"
 
