@@ -241,4 +241,4 @@ def test_the_rules_hold_on_random_days(servers: Addresses) -> None:
 
 @pytest.mark.long
 def test_the_rules_hold_on_many_random_days(servers: Addresses) -> None:
-    run_days(servers, days=150, steps=60)
+    run_days(servers, days=60, steps=50)
