@@ -1,15 +1,16 @@
-"""What people ask for: reply, close, assign. A refusal answers with its reason and who is available."""
+"""What people ask for: reply, close, assign."""
 
 from typing import cast
 
 from services.routing.decisions.calendars import is_open
-from services.routing.decisions.choice import Verdict, verdict
+from services.routing.decisions.choice import Verdict
 from services.routing.decisions.commands import judge_assign, judge_close, judge_receiver, judge_reply
 from services.routing.decisions.floor import Floor
+from services.routing.decisions.refusals import chat_of, refuse
 from services.routing.decisions.silence import await_customer
 from services.routing.model import Agent, Chat, Department
 from shared.contracts import chats
-from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatCommand, ChatReply
+from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatReply
 from shared.contracts.outbound_messages import MessageSend
 from shared.platform.outcome import Received
 
@@ -17,9 +18,9 @@ from shared.platform.outcome import Received
 def reply(floor: Floor, received: Received) -> None:
     """Append the agent's words to the chat and have them sent."""
     command = cast(ChatReply, received.event.data)
-    chat = _chat(floor, received, command)
+    chat = chat_of(floor, received, command)
     if (refusal := judge_reply(chat, command)) is not None or chat is None:
-        _refuse(floor, received, command, chat, refusal or "unknown_chat")
+        refuse(floor, received, command, chat, refusal or "unknown_chat")
         return
     cause = received.event.as_cause()
     chat = floor.tell(
@@ -55,9 +56,9 @@ def reply(floor: Floor, received: Received) -> None:
 def close(floor: Floor, received: Received) -> None:
     """End a live chat."""
     command = cast(ChatClose, received.event.data)
-    chat = _chat(floor, received, command)
+    chat = chat_of(floor, received, command)
     if (refusal := judge_close(chat, command)) is not None or chat is None:
-        _refuse(floor, received, command, chat, refusal or "unknown_chat")
+        refuse(floor, received, command, chat, refusal or "unknown_chat")
         return
     told = {"by": command.by, "reason": f"closed_by_{command.by.role}", "tags": command.tags}
     floor.close(received.event.as_cause(), chat, note=command.note, **told)
@@ -66,13 +67,13 @@ def close(floor: Floor, received: Received) -> None:
 def assign(floor: Floor, received: Received) -> None:
     """Give a live chat to an agent, an agent within a department, or a department's next, at once."""
     command = cast(ChatAssign, received.event.data)
-    chat = _chat(floor, received, command)
+    chat = chat_of(floor, received, command)
     if (refusal := judge_assign(chat, command)) is not None or chat is None:
-        _refuse(floor, received, command, chat, refusal or "unknown_chat")
+        refuse(floor, received, command, chat, refusal or "unknown_chat")
         return
     found = _receiver(floor, chat, command)
     if isinstance(found, str):
-        _refuse(floor, received, command, chat, found)
+        refuse(floor, received, command, chat, found)
         return
     if command.department_id is not None:
         chat = chat.but(department_id=command.department_id)
@@ -107,49 +108,3 @@ def _receiver(floor: Floor, chat: Chat, command: ChatAssign) -> Agent | str:
         floor.turn_taken(department, choice.agent)
         return choice.agent
     return "all_full" if choice.counts.get(Verdict.FULL) else "nobody_online"
-
-
-def _chat(floor: Floor, received: Received, command: ChatCommand) -> Chat | None:
-    return floor.chats.get((received.event.tenant_id, command.chat_id))
-
-
-def _refuse(floor: Floor, received: Received, command: ChatCommand, chat: Chat | None, reason: str) -> None:
-    """Answer with the reason and, where a chat was to be given away, with who could take it now."""
-    event = received.event
-    floor.say(
-        event.as_cause(),
-        chats.ChatCommandRefused(
-            command_id=event.id,
-            reason=reason,
-            by=command.by,
-            chat_id=command.chat_id,
-            version=chat.version if chat else None,
-            pair=command.pair,
-            request_id=getattr(command, "request_id", None),
-            available=_available(floor, chat, command),
-        ),
-        subject=command.chat_id,
-        pair_key=chat.pair.key if chat else event.pair_key,
-    )
-
-
-def _available(floor: Floor, chat: Chat | None, command: ChatCommand) -> chats.Availability | None:
-    """Return who is available in the departments a chat was to go to: the one asked for, and its own."""
-    if not isinstance(command, ChatAssign) or chat is None:
-        return None
-    asked = {name for name in (command.department_id, chat.department_id) if name is not None}
-    departments = [
-        key
-        for key in ((chat.tenant_id, name) for name in sorted(asked))
-        if floor.can_place(key) and floor.department(key) is not None
-    ]
-    free = [
-        (name, agent.agent_id)
-        for name in departments
-        for agent in floor.agents.values()
-        if agent.takes_chats_of(name) and verdict(agent) is Verdict.AVAILABLE
-    ]
-    return chats.Availability(
-        departments=tuple(sorted({name[1] for name, _ in free})),
-        agents=tuple(sorted({agent_id for _, agent_id in free})),
-    )
