@@ -272,4 +272,6 @@ class Changes:
     chats: tuple[Chat, ...]
     agents: tuple[Agent, ...]
     outcome: Outcome
+    opened: frozenset[Key] = frozenset()
+    """Those of the chats that have no row yet."""
     turns: Mapping[Key, str] = field(default_factory=dict)

@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
 
 from shared.contracts import strict_json
 from shared.contracts.catalogue import model_of, pair_key_of, topic_of
@@ -33,6 +32,7 @@ _Reader = Callable[[Mapping[str, Any]], Event[Model]]
 _Headers = Sequence[tuple[str, bytes | None]]
 _SPEC_VERSION = "1.0"
 _JSON = "application/json"
+_HEAD = b'{"specversion":"%b","datacontenttype":"%b",' % (_SPEC_VERSION.encode(), _JSON.encode())
 _PREFIX = "ce_"
 _READ = frozenset({"specversion", "id", "source", "type", "subject", "time", "datacontenttype"}) | {
     "tenantid",
@@ -44,22 +44,10 @@ _READ = frozenset({"specversion", "id", "source", "type", "subject", "time", "da
 
 def encode(event: Event[Model]) -> bytes:
     """Write an event in structured mode: one JSON object, attributes first, absent fields left out."""
-    attributes = {
-        "specversion": _SPEC_VERSION,
-        "id": event.id,
-        "source": event.source,
-        "type": event.type,
-        "subject": event.subject,
-        "time": event.time.astimezone(UTC),
-        "datacontenttype": _JSON,
-        "tenantid": event.tenant_id,
-        "pairkey": event.pair_key,
-        "correlationid": event.correlation_id,
-        "causationid": event.causation_id,
-    }
-    head = to_json({name: value for name, value in attributes.items() if value})
-    data = event.data.__pydantic_serializer__.to_json(event.data, by_alias=True, exclude_none=True)
-    return b'%b,"data":%b}' % (head[:-1], data)
+    if event.time.tzinfo is not UTC:
+        event = replace(event, time=event.time.astimezone(UTC))
+    absent = {name for name in ("tenant_id", "subject") if not getattr(event, name)} or None
+    return _HEAD + _writer(type(event.data))(event, by_alias=True, exclude_none=True, exclude=absent)[1:]
 
 
 def decode(value: bytes | None, headers: _Headers = ()) -> Event[Model]:
@@ -139,6 +127,13 @@ def _event(attributes: dict[str, Any]) -> Event[Model]:
         raise Rejected("missing_attribute", "tenantid is missing")
     pair_key = _pair_key(event)
     return event if pair_key == event.pair_key else replace(event, pair_key=pair_key)
+
+
+@cache
+def _writer(model: type[Model]) -> Callable[..., bytes]:
+    """Return what writes events that carry a model."""
+    generic: Any = Event
+    return TypeAdapter(generic[model]).serializer.to_json
 
 
 @cache

@@ -1,6 +1,6 @@
 """PostgreSQL as every service uses it: its own schema, short timeouts, one transaction per batch."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -69,7 +69,7 @@ class Database:
 
 
 async def append_rows(
-    tx: AsyncConnection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    tx: AsyncConnection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
     """Append rows in their order with ``COPY``, which costs both sides less than arrays in a statement.
 

@@ -1,8 +1,8 @@
 """The pipeline's own bookkeeping in a service's schema: what was seen, read, parked, due and said."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,8 +16,7 @@ KEEP_SEEN = timedelta(days=8)
 """Longer than providers redeliver (7 days); a republication after that counts as new."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
+class OutboxRow(NamedTuple):
     """One encoded event on its way out; ``value`` None is a tombstone."""
 
     lane: int
@@ -106,16 +105,13 @@ class Journal:
             {"subjects": subjects, "versions": [versions[s] for s in subjects]},
         )
 
-    async def say(self, tx: AsyncConnection, rows: Sequence[OutboxRow], now: datetime) -> None:
-        """Append events to their lanes; ids follow the given order."""
-        if not rows:
-            return
-        await append_rows(
-            tx,
-            "outbox",
-            ("lane", "topic", "key", "value", "created_at"),
-            [(row.lane, row.topic, row.key, row.value, now) for row in rows],
-        )
+    async def say(self, tx: AsyncConnection, rows: Iterable[OutboxRow], now: datetime) -> None:
+        """Append events to their lanes; ids follow the given order.
+
+        Rows may be made as they are taken: the server stores the first while the next are being encoded.
+        """
+        columns = ("lane", "topic", "key", "value", "created_at")
+        await append_rows(tx, "outbox", columns, ((*row[:4], now) for row in rows))
 
     async def advance(self, tx: AsyncConnection, ends: Mapping[tuple[str, int], int]) -> None:
         """Move positions forward, never back: a zombie's batch cannot undo its successor's."""

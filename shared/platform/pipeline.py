@@ -163,13 +163,15 @@ class Pipeline:
     async def _save(self, tx: AsyncConnection, outcome: Outcome, now: datetime) -> list[Parked]:
         await self._journal.cancel(tx, outcome.cancel)
         await self._journal.schedule(tx, outcome.schedule)
-        await self._journal.say(tx, [outbox_row(event) for event in outcome.outgoing], now)
+        if outcome.outgoing:
+            await self._journal.say(tx, map(outbox_row, outcome.outgoing), now)
         return await self._put_aside(tx, [rejected(rejection) for rejection in outcome.rejected], now)
 
     async def _put_aside(self, tx: AsyncConnection, parked: Sequence[Parked], now: datetime) -> list[Parked]:
         """Park records and say so once, also when a batch is read again whose commit went unanswered."""
         new = await self._parking.park(tx, parked, now)
-        await self._journal.say(tx, [dead_letter(self._service.name, one, now) for one in new], now)
+        if new:
+            await self._journal.say(tx, [dead_letter(self._service.name, one, now) for one in new], now)
         return new
 
     async def _heed_limit(

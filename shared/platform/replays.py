@@ -243,8 +243,8 @@ class Replays:
         self, tx: AsyncConnection, ended: Sequence[Aside], by: str | None, step: Step, now: datetime
     ) -> None:
         await self._asides.remove(tx, [one.id for one in ended])
-        letters = [end_of_letter(self._service.name, one, now, by=by) for one in ended]
-        await self._journal.say(tx, letters, now)
+        if letters := [end_of_letter(self._service.name, one, now, by=by) for one in ended]:
+            await self._journal.say(tx, letters, now)
         step.replayed += ended
 
     async def _fail_first(self, key: str, error: Exception) -> bool:

@@ -343,11 +343,11 @@ def test_an_event_without_its_optional_attributes_is_written_without_them() -> N
 
     assert list(json.loads(cloudevents.encode(bare))) == [
         "specversion",
+        "datacontenttype",
         "id",
         "source",
         "type",
         "time",
-        "datacontenttype",
         "tenantid",
         "data",
     ]

@@ -52,10 +52,10 @@ class ChatsReadFirst(Chats):
         super().__init__()
         self._before: dict[Key, Chat] = {}
 
-    async def lock_pairs(self, tx: AsyncConnection, pairs: Iterable[str]) -> None:
+    async def lock_pairs(self, tx: AsyncConnection, pairs: Iterable[str]) -> set[str]:
         wanted = set(pairs)
         self._before = await super().read(tx, wanted, ())
-        await super().lock_pairs(tx, wanted)
+        return await super().lock_pairs(tx, wanted)
 
     async def read(self, tx: AsyncConnection, pairs: Iterable[str], chats: Iterable[Key]) -> dict[Key, Chat]:  # noqa: ARG002
         return self._before

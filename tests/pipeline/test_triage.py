@@ -47,7 +47,7 @@ def an_unhandled_version(version: int) -> Decoded:
 
 def _as_tagged(event: Event[Model]) -> Event[Model]:
     return Event(
-        event.id, event.source, "chatdesk.ticket.tagged.v1", "", event.time, event.tenant_id, event.data
+        event.id, event.source, "chatdesk.ticket.tagged.v1", "", event.time, event.tenant_id, data=event.data
     )
 
 

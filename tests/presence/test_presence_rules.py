@@ -335,7 +335,7 @@ def test_only_the_agents_own_word_shows_that_their_session_lives(
     by: Actor | None, session: str | None
 ) -> None:
     said = AgentStateSet(agent_id="ann", session_id="tab", by=by, state="away")
-    event = Event("1", "test", "chatdesk.agent.state_set.v1", "ann", NOON, TENANT, said)
+    event = Event("1", "test", "chatdesk.agent.state_set.v1", "ann", NOON, TENANT, data=said)
 
     act = state_set(event).act
 

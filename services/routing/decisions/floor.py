@@ -74,6 +74,7 @@ class Floor:
             tuple(self.chats[key] for key in self._touched_chats),
             tuple(self.agents[key] for key in self._touched_agents),
             self.outcome,
+            frozenset(self._touched_chats.keys() - self.facts.chats.keys()),
             self._turns,
         )
 
@@ -273,7 +274,7 @@ class Floor:
     def tell(self, cause: Cause, chat: Chat, kind: type[FactT], **told: Any) -> Chat:
         """Keep a chat as it is after a change and say what happened to it."""
         self.keep(chat)
-        data = kind(**chat_fields(chat), **told)
+        data = kind.of(**chat_fields(chat), **told)
         self.say(cause, data, subject=chat.chat_id, pair_key=chat.pair.key, nth=chat.version)
         return chat
 

@@ -37,8 +37,8 @@ class Store:
         listed = {key for keys in (*queues.values(), *held.values(), *left.values()) for key in keys}
         wanted = needs.chats | listed
         pairs = needs.pairs | await self._chats.pairs_of(tx, wanted)
-        await self._chats.lock_pairs(tx, pairs)
-        chats = await self._chats.read(tx, pairs, wanted)
+        known = await self._chats.lock_pairs(tx, pairs)
+        chats = await self._chats.read(tx, known, wanted)
         directory = await self._directory.read(tx, needs.tenants)
         owners = {chat.agent for chat in chats.values() if chat.agent is not None}
         guess = await self._agents.read(tx, owners)
@@ -72,6 +72,7 @@ class Store:
 
     async def save(self, tx: AsyncConnection, changes: Changes) -> None:
         """Save what a fold changed."""
-        await self._chats.save(tx, changes.chats)
+        await self._chats.open(tx, [chat for chat in changes.chats if chat.key in changes.opened])
+        await self._chats.save(tx, [chat for chat in changes.chats if chat.key not in changes.opened])
         await self._agents.save(tx, changes.agents)
         await self._agents.save_turns(tx, changes.turns)

@@ -1,6 +1,7 @@
 """Chats and pairs."""
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import text
@@ -8,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.model import LOOK_AT, Chat, Key, State
 from shared.contracts.pair import Pair
+from shared.platform.database import append_rows
 
 _COLUMNS = {
     "tenant_id": "text",
@@ -34,13 +36,13 @@ _COLUMNS = {
 }
 _NAMES = ", ".join(_COLUMNS)
 _ARRAYS = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in _COLUMNS.items())
-_UPDATES = ", ".join(
-    f"{name} = excluded.{name}" for name in _COLUMNS if name not in {"tenant_id", "chat_id", "pair_key"}
-)
+_IDENTITY = ("tenant_id", "chat_id", "pair_key")
+_UPDATES = ", ".join(f"{name} = u.{name}" for name in _COLUMNS if name not in _IDENTITY)
 _SAVE = text(
-    f"insert into chats ({_NAMES}) select * from unnest({_ARRAYS}) "
-    f"on conflict (tenant_id, chat_id) do update set {_UPDATES}"
+    f"update chats set {_UPDATES} from unnest({_ARRAYS}) as u({_NAMES})"
+    " where chats.tenant_id = u.tenant_id and chats.chat_id = u.chat_id"
 )
+_rest = attrgetter(*list(_COLUMNS)[len(_IDENTITY) :])
 _READ = text(
     f"select {_NAMES} from chats where pair_key = any(cast(:pairs as text[])) and state <> 'closed' "
     f"union select {_NAMES} from chats "
@@ -52,25 +54,32 @@ _READ = text(
 class Chats:
     """Statements on chats; the pair's row is what locks a conversation."""
 
-    async def lock_pairs(self, tx: AsyncConnection, pairs: Iterable[str]) -> None:
-        """Create missing pair rows, then lock all of them in order."""
-        keys = {"pairs": sorted(pairs)}
-        if not keys["pairs"]:
-            return
-        await tx.execute(
+    async def lock_pairs(self, tx: AsyncConnection, pairs: Iterable[str]) -> set[str]:
+        """Create missing pair rows, then lock the others, both in order; return the others.
+
+        A row that was created here is locked by that, and its pair has no chat yet: nobody opens one
+        without this lock. Whoever waits in the first statement holds none of the second's rows.
+        """
+        wanted = set(pairs)
+        if not wanted:
+            return wanted
+        created = await tx.execute(
             text(
                 "insert into pairs (pair_key) select * from unnest(cast(:pairs as text[])) "
-                "on conflict do nothing"
+                "on conflict do nothing returning pair_key"
             ),
-            keys,
+            {"pairs": sorted(wanted)},
         )
-        await tx.execute(
-            text(
-                "select 1 from pairs where pair_key = any(cast(:pairs as text[])) "
-                "order by pair_key for update"
-            ),
-            keys,
-        )
+        known = wanted.difference(created.scalars())
+        if known:
+            await tx.execute(
+                text(
+                    "select 1 from pairs where pair_key = any(cast(:pairs as text[])) "
+                    "order by pair_key for update"
+                ),
+                {"pairs": sorted(known)},
+            )
+        return known
 
     async def read(self, tx: AsyncConnection, pairs: Iterable[str], chats: Iterable[Key]) -> dict[Key, Chat]:
         """Return the open chats of these pairs, and those of these chats that are theirs, closed or not.
@@ -78,9 +87,11 @@ class Chats:
         A chat that came into being after its pair was asked for is left out: its pair is not locked.
         """
         wanted = sorted(chats)
+        if not (pairs := sorted(pairs)):
+            return {}
         rows = await tx.execute(
             _READ,
-            {"pairs": sorted(pairs), "tenants": [t for t, _ in wanted], "chats": [c for _, c in wanted]},
+            {"pairs": pairs, "tenants": [t for t, _ in wanted], "chats": [c for _, c in wanted]},
         )
         found = (_chat(row._mapping) for row in rows)  # noqa: SLF001 - SQLAlchemy's public name for it
         return {chat.key: chat for chat in found}
@@ -144,15 +155,20 @@ class Chats:
         """Count who waits in each department, up to `LOOK_AT`: more than that is the same to a newcomer."""
         return {key: len(chats) for key, chats in (await self.queued(tx, departments)).items()}
 
+    async def open(self, tx: AsyncConnection, chats: Sequence[Chat]) -> None:
+        """Insert chats that have no row yet."""
+        if chats:
+            await append_rows(tx, "chats", tuple(_COLUMNS), [_row(chat) for chat in chats])
+
     async def save(self, tx: AsyncConnection, chats: Sequence[Chat]) -> None:
-        """Insert or update chats in one statement."""
-        if not chats:
-            return
-        columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
-        for chat in chats:
-            for name, values in columns.items():
-                values.append(chat.pair.key if name == "pair_key" else getattr(chat, name))
-        await tx.execute(_SAVE, columns)
+        """Update chats in one statement."""
+        if chats:
+            columns = zip(*map(_row, chats), strict=True)
+            await tx.execute(_SAVE, dict(zip(_COLUMNS, map(list, columns), strict=True)))
+
+
+def _row(chat: Chat) -> tuple[Any, ...]:
+    return (chat.tenant_id, chat.chat_id, chat.pair.key, *_rest(chat))
 
 
 def _chat(row: Any) -> Chat:
