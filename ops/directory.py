@@ -11,6 +11,7 @@ import typer
 from sqlalchemy.exc import DBAPIError
 
 from ops.holidays import holidays
+from ops.published.files import tenant_schema_json
 from ops.stack import StackError, address_of
 from ops.tenant_file import BadFile, Mistake, TenantFile, read_tenant_file
 from ops.tenant_text import text_of
@@ -74,6 +75,12 @@ def export(tenant: Annotated[str, typer.Argument(help="The tenant's id.")]) -> N
     if not found:
         _fail([f"there is no tenant {tenant!r}"])
     typer.echo(text_of(tenant, [(key.kind, document) for key, document in found]), nl=False)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a tenant's file, by which editors complete it and mark mistakes."""
+    typer.echo(tenant_schema_json(), nl=False)
 
 
 def _with_documents(work: Callable[[Directory], Awaitable[ResultT]]) -> ResultT:

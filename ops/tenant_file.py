@@ -1,7 +1,8 @@
 """One tenant and its documents in a YAML file: what people write, checked with the line of each mistake."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,22 +10,15 @@ from pydantic_core import ErrorDetails
 
 from ops import located_yaml
 from ops.located_yaml import BadYaml, Located, Path
+from ops.tenant_schema import KEPT_BY_THE_DESK, LISTS, RULES, TENANT, node_at
 from services.desk.app import KINDS
 from shared.contracts.directory import DirectoryDocument
 from shared.contracts.plain_words import in_words
 
-LISTS: Mapping[str, str] = {
-    "calendars": "calendar",
-    "departments": "department",
-    "agents": "agent",
-    "channels": "channel",
-    "templates": "template",
-}
-"""The lists in a file, and the kind of document that each item is."""
-TENANT, RULES = "tenant", "routing_rules"
 RULES_ID = "default"
 """A tenant has one list of routing rules, so the file does not name it."""
-_KEPT_BY_THE_DESK = ("revision",)
+_ENDLESS = 2**53
+"""A bound that no person ever meets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +84,9 @@ class _Reading:
         if not isinstance(content, dict):
             self._mistake((), f"must say {TENANT}, and may say {', '.join([*LISTS, RULES])}")
             return
-        for section in content.keys() - {TENANT, RULES, *LISTS}:
-            self._mistake((section,), f"is none of {', '.join([TENANT, *LISTS, RULES])}")
+        sections = node_at(())["properties"]
+        for section in content.keys() - sections.keys():
+            self._mistake((section,), _unknown(section, sections))
         if TENANT in content:
             self._document("tenant", content[TENANT], (TENANT,))
         else:
@@ -113,20 +108,20 @@ class _Reading:
         if not isinstance(raw, dict):
             self._mistake(place, "must be an object")
             return
-        kept = [name for name in _KEPT_BY_THE_DESK if name in raw]
+        kept = [name for name in KEPT_BY_THE_DESK if name in raw]
         for name in kept:
             self._mistake((*place, name), "is kept by the desk and cannot be set in a file")
         if kept:
             return
+        for path, message in _unknowns(raw["rules"] if place == (RULES,) else raw, place):
+            self._mistake(path, message)
         try:
             document = KINDS[kind].model_validate({**raw, "revision": 0})
         except ValidationError as error:
             for fault in error.errors(include_url=False):
-                self._mistake(_in_file(place, fault["loc"]), _wrong(fault))
+                at_fault = _in_file(place, fault["loc"])
+                self._mistake(at_fault, _wrong(fault, node_at(at_fault)))
             return
-        known = document.model_dump(mode="json", by_alias=True)
-        for path in _unknown(raw, known):
-            self._mistake(_in_file(place, path), "is not known here: see whether it is spelt right")
         self.documents.append(document)
         self.places.append(place)
 
@@ -134,23 +129,37 @@ class _Reading:
         self.mistakes.append(Mistake(self.located.line(place), _shown(place), message))
 
 
-def _unknown(raw: Any, known: Any) -> Iterator[Path]:
-    """Yield what was written and not taken over: contracts pass by fields they do not know."""
-    if isinstance(raw, dict) and isinstance(known, dict):
+def _unknowns(raw: Any, place: Path) -> Iterator[tuple[Path, str]]:
+    """Yield what was written and would not be taken over: contracts pass by fields they do not know."""
+    if isinstance(raw, dict) and (allowed := node_at(place).get("properties")):
         for name, inner in raw.items():
-            if name not in known:
-                yield (name,)
+            if name in allowed:
+                yield from _unknowns(inner, (*place, name))
             else:
-                yield from ((name, *path) for path in _unknown(inner, known[name]))
-    if isinstance(raw, list) and isinstance(known, list):
-        for nth, (written, taken) in enumerate(zip(raw, known, strict=False)):
-            yield from ((nth, *path) for path in _unknown(written, taken))
+                yield (*place, name), _unknown(name, allowed)
+    if isinstance(raw, list):
+        for nth, inner in enumerate(raw):
+            yield from _unknowns(inner, (*place, nth))
 
 
-def _wrong(fault: ErrorDetails) -> str:
+def _unknown(name: str, allowed: Collection[str]) -> str:
+    meant = get_close_matches(name, allowed, n=1)
+    guess = f" (did you mean {meant[0]!r}?)" if meant else ""
+    return f"is not known here{guess}; there is {', '.join(allowed)}"
+
+
+def _wrong(fault: ErrorDetails, node: Mapping[str, Any]) -> str:
     given = fault["input"]
     shown = f", not {given!r}" if isinstance(given, str | int | float) and fault["type"] != "missing" else ""
-    return in_words(fault) + shown
+    return _bounds(fault, node) + shown
+
+
+def _bounds(fault: ErrorDetails, node: Mapping[str, Any]) -> str:
+    """Name both ends of what a number may be, whichever it missed."""
+    is_number = fault["type"] in {"greater_than_equal", "less_than_equal", "int_type"}
+    if not is_number or node.get("maximum", _ENDLESS) >= _ENDLESS:
+        return in_words(fault)
+    return f"must be a whole number from {node['minimum']} to {node['maximum']}"
 
 
 def _in_file(place: Path, path: Path) -> Path:

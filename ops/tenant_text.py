@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from ops.tenant_file import LISTS, RULES, TENANT
+from ops.tenant_schema import LISTS, RULES, TENANT
 from shared.contracts.directory import DirectoryDocument, RoutingRulesDocument, TenantDocument
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./+ -]*").fullmatch

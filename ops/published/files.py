@@ -12,13 +12,15 @@ import yaml
 from ops.published.asyncapi import asyncapi_yaml
 from ops.published.compat import Published
 from ops.published.schemas import schema_of
+from ops.tenant_schema import tenant_schema
 from shared.contracts.catalogue import types
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The fast one where PyYAML was built with it."""
 HOME = Path(__file__).parents[2] / "contracts"
 _RELEASE = re.compile(r"v(\d+)\.(\d+)(?:\.(\d+))?")
-_PARTS = ("asyncapi.yaml", "schemas", "examples")
+_TENANT_FILE = "tenant-file.schema.json"
+_PARTS = ("asyncapi.yaml", _TENANT_FILE, "schemas", "examples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,15 @@ def written(home: Path = HOME) -> dict[str, str]:
         by_type.setdefault(wire_type, {})[size] = json.loads(text)
     schemas = {f"schemas/{wire_type}.json": _json(schema_of(wire_type)) for wire_type in types()}
     return (
-        {"asyncapi.yaml": asyncapi_yaml(by_type)}
+        {"asyncapi.yaml": asyncapi_yaml(by_type), _TENANT_FILE: tenant_schema_json()}
         | schemas
         | {f"examples/{name}": text for name, text in examples.items()}
     )
+
+
+def tenant_schema_json() -> str:
+    """Return the JSON Schema of a tenant's file, as it is printed and committed."""
+    return _json(tenant_schema())
 
 
 def export(folder: Path, files: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from shared.contracts.catalogue import model_of
-from shared.contracts.event import Event
+from shared.contracts.event import Event, Model
 from shared.contracts.topics import DEAD_LETTER_TOPICS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -64,6 +64,12 @@ def schema_of(wire_type: str) -> dict[str, Any]:
         "properties": _envelope(wire_type, tidy["properties"]),
         "$defs": dict(sorted(tidy["$defs"].items())),
     }
+
+
+def model_schema(model: type[Model]) -> dict[str, Any]:
+    """Return the JSON Schema of what one model holds, without an envelope."""
+    schema: dict[str, Any] = _tidied(TypeAdapter(model).json_schema(schema_generator=_Generator))
+    return schema
 
 
 def _envelope(wire_type: str, generated: Mapping[str, Any]) -> dict[str, Any]:

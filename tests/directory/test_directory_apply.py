@@ -1,20 +1,17 @@
 """`chatdesk directory plan`, `apply` and `export` as people run them, on real servers."""
 
-import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from typer.testing import CliRunner
 
-from ops.cli import menu
 from ops.stack import Addresses
 from shared.contracts.directory import AgentDocument, DirectoryDocument
 from shared.contracts.event import Event
 from tests.conftest import Installation, Processes, create_database, drop_database, unique
+from tests.directory.shell import Shell
 from tests.topics import events_on, publish, until_events
 
 pytestmark = pytest.mark.servers
@@ -22,47 +19,6 @@ pytestmark = pytest.mark.servers
 EXAMPLES = sorted((Path(__file__).parents[2] / "deploy" / "examples").glob("*.yaml"))
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "examples" / "acme.yaml"
 TEXT = EXAMPLE.read_text(encoding="utf-8")
-
-
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: list[str]
-    err: list[str]
-
-
-@dataclass(frozen=True)
-class Shell:
-    """Runs the command in an installation, on files of the test's own folder."""
-
-    installation: Installation
-    folder: Path
-
-    async def apply(self, file: Path, **environment: str) -> Answer:
-        return await self.run("apply", str(file), **environment)
-
-    async def run(self, *words: str, **environment: str) -> Answer:
-        result = await asyncio.to_thread(
-            CliRunner().invoke,
-            menu(),
-            ["directory", *words],
-            env=self.installation.environment() | environment,
-        )
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Answer(result.exit_code, result.stdout.splitlines(), result.stderr.splitlines())
-
-    def file(self, text: str) -> Path:
-        path = self.folder / "tenant.yaml"
-        path.write_text(text, encoding="utf-8")
-        return path
-
-
-@pytest.fixture
-def shell(installation: Installation, tmp_path: Path) -> Iterator[Shell]:
-    logging = structlog.get_config()
-    yield Shell(installation, tmp_path)
-    structlog.configure(**logging)
 
 
 async def _documents(installation: Installation) -> list[DirectoryDocument]:
@@ -121,13 +77,13 @@ async def test_a_bad_file_is_refused_with_lines_and_nothing_is_written(
     assert (answer.code, answer.out) == (1, [])
     problem = "there is no department 'servise'; there is bookings, emergencies, service"
     assert answer.err == [
-        f"{unknown}:8: tenant.first_line_department: {problem}",
+        f"{unknown}:9: tenant.first_line_department: {problem}",
         "nothing was written",
     ]
     assert await _documents(installation) == []
     broken = await shell.apply(shell.file(TEXT.replace("capacity: 5", "capacity: 500")))
     assert broken.code == 1
-    assert broken.err[0].endswith("agents[0].capacity: must be at most 100, not 500")
+    assert broken.err[0].endswith("agents[0].capacity: must be a whole number from 1 to 100, not 500")
     missing = await shell.apply(shell.folder / "nowhere.yaml")
     assert (missing.code, missing.err) == (1, [f"{shell.folder}/nowhere.yaml: No such file or directory"])
 
@@ -157,7 +113,7 @@ async def test_plan_tells_a_pipeline_by_its_exit_code_what_it_found(shell: Shell
     assert differs.code == 3
     assert differs.out[1] == "  updated  agent jonas                             capacity 4 → 6"
     assert refused.code == 1
-    assert refused.err[0].endswith("agents[1].capacity: must be at most 100, not 101")
+    assert refused.err[0].endswith("agents[1].capacity: must be a whole number from 1 to 100, not 101")
     assert unchanged.code == 0
 
 

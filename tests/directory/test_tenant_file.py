@@ -6,6 +6,8 @@ import pytest
 
 from ops.tenant_file import BadFile, read_tenant_file
 from services.desk.app import KINDS
+from shared.contracts.directory import AgentDocument, CalendarDocument, RoutingRule
+from shared.contracts.event import Model
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "deploy" / "examples").glob("*.yaml"))
 
@@ -48,6 +50,11 @@ def _mistakes(text: str) -> list[str]:
     with pytest.raises(BadFile) as caught:
         read_tenant_file(text)
     return [f"{mistake.line}: {mistake}" for mistake in caught.value.mistakes]
+
+
+def fields_of(model: type[Model]) -> str:
+    """The fields that people may write, read from the model."""
+    return ", ".join(one.alias or name for name, one in model.model_fields.items() if name != "revision")
 
 
 def _changed(old: str, new: str) -> str:
@@ -96,19 +103,19 @@ def test_there_are_examples() -> None:
         pytest.param(
             "capacity: 3",
             "capacity: 0",
-            "15: agents[0].capacity: must be at least 1, not 0",
+            "15: agents[0].capacity: must be a whole number from 1 to 100, not 0",
             id="capacity 0",
         ),
         pytest.param(
             "capacity: 5",
             "capacity: 101",
-            "19: agents[1].capacity: must be at most 100, not 101",
+            "19: agents[1].capacity: must be a whole number from 1 to 100, not 101",
             id="capacity 101",
         ),
         pytest.param(
             "capacity: 5",
             'capacity: "5"',
-            "19: agents[1].capacity: must be a whole number, not '5'",
+            "19: agents[1].capacity: must be a whole number from 1 to 100, not '5'",
             id="a quoted number",
         ),
         pytest.param(
@@ -120,19 +127,20 @@ def test_there_are_examples() -> None:
         pytest.param(
             "departments: [service]",
             "departements: [service]",
-            "16: agents[0].departements: is not known here: see whether it is spelt right",
+            "16: agents[0].departements: is not known here (did you mean 'departments'?)"
+            f"; there is {fields_of(AgentDocument)}",
             id="a field that is misspelt",
         ),
         pytest.param(
             "time_zone: Europe/Berlin\n",
             "time_zone: Europe/Berlin\n    until: 1\n",
-            "5: calendars[0].until: is not known here: see whether it is spelt right",
+            f"5: calendars[0].until: is not known here; there is {fields_of(CalendarDocument)}",
             id="a field that does not exist",
         ),
         pytest.param(
             "mon: [{from: 10:00, to: 18:30}]",
             "mon: [{from: 10:00, to: 18:30, lunch: yes}]",
-            "6: calendars[0].week.mon[0].lunch: is not known here: see whether it is spelt right",
+            "6: calendars[0].week.mon[0].lunch: is not known here; there is from, to",
             id="a field that does not exist, deep down",
         ),
         pytest.param(
@@ -174,12 +182,12 @@ def test_there_are_examples() -> None:
         pytest.param(
             "templates:",
             "tempaltes:",
-            f"26: tempaltes: is none of tenant, {SECTIONS}",
+            "26: tempaltes: is not known here (did you mean 'templates'?); there is tenant, " + SECTIONS,
             id="a section that does not exist",
         ),
         pytest.param(
             "{keyword: help, department: service}",
-            "{keyword: help, departement: service}",
+            "{keyword: help}",
             "29: routing_rules[0].department: is missing",
             id="a rule without a department",
         ),
@@ -237,6 +245,20 @@ def test_a_mistake_is_named_with_its_line(old: str, new: str, mistake: str) -> N
 @pytest.mark.parametrize("text", ["", "[]", "acme"], ids=["nothing", "a list", "a word"])
 def test_what_is_no_tenant_file_is_told_so(text: str) -> None:
     assert _mistakes(text) == [f"1: must say tenant, and may say {SECTIONS}"]
+
+
+def test_a_required_field_misspelt_is_told_as_such_and_as_missing() -> None:
+    known = fields_of(AgentDocument)
+    assert _mistakes(_changed("capacity: 3", "capacty: 3")) == [
+        "13: agents[0].capacity: is missing",
+        f"15: agents[0].capacty: is not known here (did you mean 'capacity'?); there is {known}",
+    ]
+    known = fields_of(RoutingRule)
+    rule = "{keyword: help, departement: service}"
+    assert _mistakes(_changed("{keyword: help, department: service}", rule)) == [
+        f"29: routing_rules[0].departement: is not known here (did you mean 'department'?); there is {known}",
+        "29: routing_rules[0].department: is missing",
+    ]
 
 
 def test_every_mistake_is_named_at_once_in_the_order_of_lines() -> None:
