@@ -223,6 +223,10 @@ class Documents:
         return (department[0], self.moves.get(department[1], department[1]))
 
 
+NOTHING_KNOWN = Documents()
+"""Of a tenant whose directory never came."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Everything a batch decides on, read under its locks.

@@ -166,7 +166,7 @@ async def _oldest(tx: AsyncConnection, lanes: Sequence[int], of_one: int) -> lis
         ),
         {"lanes": list(lanes), "of_one": of_one, "limit": ROWS_A_ROUND},
     )
-    return [OutboxRow(*row) for row in rows]
+    return list(map(OutboxRow._make, rows))
 
 
 async def _delete(tx: AsyncConnection, rows: Sequence[OutboxRow]) -> None:

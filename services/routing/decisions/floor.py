@@ -13,6 +13,7 @@ from services.routing.decisions.choice import Ranking
 from services.routing.decisions.placement import NOBODY_THERE, Assign, Divert, Hold, Placement, Queue, place
 from services.routing.decisions.rules import fallbacks
 from services.routing.model import (
+    NOTHING_KNOWN,
     Agent,
     Calendar,
     Changes,
@@ -80,7 +81,7 @@ class Floor:
 
     def directory(self, tenant_id: str) -> Documents:
         """Return what is known of a tenant's directory."""
-        return self.facts.directory.get(tenant_id, Documents())
+        return self.facts.directory.get(tenant_id, NOTHING_KNOWN)
 
     def department(self, key: Key) -> Department | None:
         """Return a department, or None when no such document was heard."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from services.routing.decisions.floor import AGENT_LOST, CUSTOMER_SILENT, DEPARTMENT_RETIRED, WAITED_TOO_LONG
 from services.routing.decisions.keywords import ends_chat
 from services.routing.decisions.rules import department_for, fallbacks
-from services.routing.model import Agent, Chat, Documents, Key, Needs, State, due_key
+from services.routing.model import NOTHING_KNOWN, Agent, Chat, Documents, Key, Needs, State, due_key
 from shared.contracts import directory
 from shared.contracts.agents import AgentChanged
 from shared.contracts.chat_commands import ChatAssign, ChatCommand
@@ -92,7 +92,7 @@ def places_into(
     found = set(needs.departments)
     for pair_key, tenant_id, message in needs.messages:
         chat = open_chats.get(pair_key)
-        tenant = documents.get(tenant_id, Documents()).tenant
+        tenant = documents.get(tenant_id, NOTHING_KNOWN).tenant
         if chat is None and tenant is not None:
             found.add((tenant_id, department_for(tenant, message)))
         elif chat is not None and chat.department is not None and _is_unheld(chat, agents):
@@ -102,7 +102,7 @@ def places_into(
     held = (chat for chat in chats.values() if chat.agent is not None and chat.agent in needs.held)
     found.update(chat.department for chat in held if chat.department is not None)
     for key in tuple(found):
-        known = documents.get(key[0], Documents())
+        known = documents.get(key[0], NOTHING_KNOWN)
         # A retired department's row stays locked beside its heir's: chats leave one queue for the other.
         heir = known.current(key) or key
         found.update((heir, *fallbacks(known, heir)))
