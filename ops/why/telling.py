@@ -78,6 +78,8 @@ def _line(event: Event[Model]) -> str:
 def _refusal(refused: chats.ChatCommandRefused) -> str:
     asked = f"what {_who(refused.by)} asked" if refused.by is not None else "a command"
     line = f"{asked} was refused: {_words(refused.reason)}"
+    if refused.detail is not None:
+        line += f" ({refused.detail})"
     if refused.available is None:
         return line
     agents = ", ".join(refused.available.agents) or "nobody"

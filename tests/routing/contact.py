@@ -57,6 +57,10 @@ class Contact:
         """Let one worker handle these, in order."""
         await self._pipelines[0].run([self._record(one) for one in inputs])
 
+    async def hear_of(self, tenant: str, *inputs: Model) -> None:
+        """Let one worker handle these as another tenant's."""
+        await self._pipelines[0].run([self._record(one, tenant) for one in inputs])
+
     async def hear_at_once(self, batches: Iterable[Sequence[Model]]) -> None:
         """Let the workers share out the batches and handle them concurrently."""
         left = iter([[self._record(one) for one in batch] for batch in batches])
@@ -97,6 +101,6 @@ class Contact:
         )
         return [(number, cloudevents.decode(bytes(value))) for number, value in rows]
 
-    def _record(self, data: Model) -> Record:
-        event = desk.an_event(data, at=self.clock.now())
+    def _record(self, data: Model, tenant: str = desk.TENANT) -> Record:
+        event = desk.an_event(data, tenant=tenant, at=self.clock.now())
         return Record(catalogue.topic_of(event.type), 0, next(_offsets), None, cloudevents.encode(event), ())

@@ -13,7 +13,7 @@ from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatReply
 from shared.contracts.content import Text
 from shared.contracts.event import Model
-from tests.desk_events import NOON, received
+from tests.desk_events import NOON, a_message, received
 from tests.routing.builders import (
     a_calendar,
     a_chat,
@@ -166,3 +166,20 @@ def test_any_agent_regardless_of_department_keeps_the_chat_s_department() -> Non
     bob = an_agent("bob", departments=frozenset({"elsewhere"}))
     changes = after(here(HELD, an_agent(load=1), bob), an_assign())
     assert (changes.chats[0].agent_id, changes.chats[0].department_id) == ("bob", "sales")
+
+
+def test_a_chat_given_from_its_queue_into_another_department_leaves_the_queue_it_was_in() -> None:
+    """Whoever comes next to the other department still has those who wait there before them."""
+    waits, bob = a_chat(), an_agent("bob", departments=frozenset({"care"}))
+    known = facts(
+        chats=(waits,),
+        agents=(bob,),
+        departments=(a_department("care"), a_department("sales")),
+        queue_lengths={("acme", "care"): 1, ("acme", "sales"): 1},
+    )
+    given = received(an_assign(chat_id=waits.chat_id, department_id="care"))
+    changes = fold(known, [given, received(a_message(customer="+27820000002"))], STEPS, NOON)
+    assert [(chat.state, chat.department_id) for chat in changes.chats] == [
+        (State.ASSIGNED, "care"),
+        (State.QUEUED, "care"),
+    ]

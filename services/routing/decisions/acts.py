@@ -2,11 +2,10 @@
 
 from typing import cast
 
-from services.routing.decisions.calendars import is_open
 from services.routing.decisions.choice import Verdict
 from services.routing.decisions.commands import judge_assign, judge_close, judge_receiver, judge_reply
 from services.routing.decisions.floor import Floor
-from services.routing.decisions.refusals import chat_of, refuse
+from services.routing.decisions.refusals import chat_of, is_closed, refuse
 from services.routing.decisions.silence import await_customer
 from services.routing.model import Agent, Chat, Department
 from shared.contracts import chats
@@ -75,12 +74,11 @@ def assign(floor: Floor, received: Received) -> None:
     if isinstance(found, str):
         refuse(floor, received, command, chat, found)
         return
-    if command.department_id is not None:
-        chat = chat.but(department_id=command.department_id)
     floor.assign(
         received.event.as_cause(),
         chat,
         found,
+        into=command.department_id,
         by=command.by,
         note=command.note,
         reason="by_hand",
@@ -95,14 +93,13 @@ def _receiver(floor: Floor, chat: Chat, command: ChatAssign) -> Agent | str:
         department = floor.department((chat.tenant_id, command.department_id))
         if department is None:
             return "unknown_department"
+        if is_closed(floor, department):
+            return "department_closed"
     if command.agent_id is not None:
         agent = floor.agents.get((chat.tenant_id, command.agent_id))
         return judge_receiver(agent, chat, command.department_id) or agent or "unknown_agent"
     if department is None:
         return "unknown_department"
-    calendar = floor.calendar(department)
-    if department.calendar_id is not None and (calendar is None or not is_open(calendar, floor.now)):
-        return "department_closed"
     choice = floor.ranking(department.key).choose()
     if choice.agent is not None:
         floor.turn_taken(department, choice.agent)

@@ -186,8 +186,8 @@ class Floor:
         moved = self._leave_queue(chat).after(department_id=department_id, queued_at=None)
         return self.tell(cause, moved, chats.ChatMoved, previous_department_id=before, **told)
 
-    def assign(self, cause: Cause, chat: Chat, agent: Agent, **told: Any) -> Chat:
-        """Give a chat to an agent; whoever had it gets the slot back."""
+    def assign(self, cause: Cause, chat: Chat, agent: Agent, *, into: str | None = None, **told: Any) -> Chat:
+        """Give a chat to an agent, and ``into`` a department; whoever had it gets the slot back."""
         chat = self._leave_queue(self.release(chat))
         agent = self.agents[agent.key]
         agent = agent.but(load=agent.load + 1, last_assigned_at=self._next_assigned_at())
@@ -195,6 +195,7 @@ class Floor:
         assigned = chat.after(
             state=State.ASSIGNED,
             agent_id=agent.agent_id,
+            department_id=into or chat.department_id,
             assignment_version=chat.assignment_version + 1,
             queued_at=None,
         )

@@ -1,11 +1,17 @@
-"""How a command is refused: with its reason and, where it helps, who is available now."""
+"""What a refused command is answered with: its reason, what is wrong with which field, who could help now."""
 
+from collections.abc import Iterable
+
+from services.routing.decisions.calendars import is_open
 from services.routing.decisions.choice import Verdict, verdict
 from services.routing.decisions.floor import Floor
-from services.routing.model import Chat
+from services.routing.model import LIVE, Chat, Department, Key
 from shared.contracts import chats
-from shared.contracts.chat_commands import ChatAssign, ChatCommand
+from shared.contracts.chat_commands import ChatAssign, ChatCommand, ChatReply
 from shared.platform.outcome import Received
+
+_NAMED = 20
+"""Names a sentence lists before it only counts the rest."""
 
 
 def chat_of(floor: Floor, received: Received, command: ChatCommand) -> Chat | None:
@@ -21,6 +27,7 @@ def refuse(floor: Floor, received: Received, command: ChatCommand, chat: Chat | 
         chats.ChatCommandRefused(
             command_id=event.id,
             reason=reason,
+            detail=_detail(floor, event.tenant_id, command, chat, reason),
             by=command.by,
             chat_id=command.chat_id,
             version=chat.version if chat else None,
@@ -33,23 +40,83 @@ def refuse(floor: Floor, received: Received, command: ChatCommand, chat: Chat | 
     )
 
 
+def is_closed(floor: Floor, department: Department) -> bool:
+    """Say whether a department takes nobody in now: by its hours, or since its calendar is not known."""
+    calendar = floor.calendar(department)
+    return department.calendar_id is not None and (calendar is None or not is_open(calendar, floor.now))
+
+
 def _available(floor: Floor, chat: Chat | None, command: ChatCommand) -> chats.Availability | None:
-    """Return who is available in the departments a chat was to go to: the one asked for, and its own."""
+    """Return who is available in the departments a chat was to go to: the one asked for, and its own.
+
+    A department is so while it is open; its agents also after hours, for they can be named themselves.
+    """
     if not isinstance(command, ChatAssign) or chat is None:
         return None
     asked = {name for name in (command.department_id, chat.department_id) if name is not None}
     departments = [
-        key
-        for key in ((chat.tenant_id, name) for name in sorted(asked))
-        if floor.can_place(key) and floor.department(key) is not None
+        department
+        for name in sorted(asked)
+        if floor.can_place((chat.tenant_id, name))
+        and (department := floor.department((chat.tenant_id, name))) is not None
     ]
     free = [
-        (name, agent.agent_id)
-        for name in departments
+        (department, agent.agent_id)
+        for department in departments
         for agent in floor.agents.values()
-        if agent.takes_chats_of(name) and verdict(agent) is Verdict.AVAILABLE
+        if agent.takes_chats_of(department.key) and verdict(agent) is Verdict.AVAILABLE
     ]
+    with_somebody = {department.key: department for department, _ in free}
     return chats.Availability(
-        departments=tuple(sorted({name[1] for name, _ in free})),
+        departments=tuple(
+            key[1] for key, department in sorted(with_somebody.items()) if not is_closed(floor, department)
+        ),
         agents=tuple(sorted({agent_id for _, agent_id in free})),
     )
+
+
+def _detail(floor: Floor, tenant_id: str, command: ChatCommand, chat: Chat | None, reason: str) -> str | None:
+    """Name the field at fault and what it may be; None where the reason says it all."""
+    match reason:
+        case "role_not_allowed":
+            roles = ("agent",) if isinstance(command, ChatReply) else ("supervisor", "admin")
+            return f"by.role is {command.by.role!r}, allowed here: {', '.join(roles)}"
+        case "unknown_chat":
+            return f"chat_id {command.chat_id!r} is no chat of this tenant"
+        case "chat_not_live" if chat is not None:
+            return f"chat_id names a chat that is {chat.state}, allowed here: {_listed(LIVE)}"
+        case "stale_assignment" if chat is not None:
+            expected = command.expected_assignment_version
+            return f"expected_assignment_version is {expected}, the chat's is {chat.assignment_version}"
+        case _ if isinstance(command, ChatAssign):
+            return _wrong_receiver(floor, tenant_id, command, reason)
+        case _:
+            return None
+
+
+def _wrong_receiver(floor: Floor, tenant_id: str, command: ChatAssign, reason: str) -> str | None:
+    if command.agent_id is None and command.department_id is None:
+        return "agent_id or department_id has to be given"
+    match reason:
+        case "unknown_agent":
+            return f"agent_id {command.agent_id!r} is nobody who takes chats"
+        case "not_a_member":
+            return f"agent_id {command.agent_id!r} is no member of department_id {command.department_id!r}"
+        case "unknown_department":
+            return _unknown_department(floor, (tenant_id, command.department_id or ""))
+        case _:
+            return None
+
+
+def _unknown_department(floor: Floor, asked: Key) -> str:
+    heir = floor.current(asked)
+    if heir is not None and heir != asked:
+        return f"department_id {asked[1]!r} is retired, its successor is {heir[1]!r}"
+    known = floor.directory(asked[0]).departments
+    return f"department_id {asked[1]!r} is none of: {_listed(known)}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""
+    return ", ".join(ordered[:_NAMED]) + more
