@@ -24,7 +24,7 @@ _DELIVERY_STATES = (
     *("failed", "refused", "held", "in_doubt", "unknown"),
 )
 _LONGEST_KEPT = 20
-_HOLDING = frozenset({"assigned", "pending"})
+_HOLDING = frozenset({"assigned"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from ops.printable import printable
+from ops.why.naming import because, plain, who, words
+from ops.why.timers import of_timers
 from shared.contracts import chats
-from shared.contracts.actors import Actor
 from shared.contracts.event import Event, Model
 
 _PREFIX, _SUFFIX = "chatdesk.chat.", ".v1"
@@ -51,21 +52,21 @@ def missing_versions(events: Sequence[Event[Model]]) -> list[int]:
 def _line(event: Event[Model]) -> str:
     match event.data:
         case chats.ChatMessageAdded() as added:
-            line = "the customer wrote" if added.direction == "inbound" else f"{_who(added.author)} answered"
+            line = "the customer wrote" if added.direction == "inbound" else f"{who(added.author)} answered"
         case chats.ChatAssigned() as assigned:
-            given = f", by {_who(assigned.by)}" if assigned.by is not None else ""
+            given = f", by {who(assigned.by)}" if assigned.by is not None else ""
             holds = f", who now holds {assigned.agent_load}" if assigned.agent_load is not None else ""
-            line = f"assigned to {assigned.agent_id}{given}{holds}{_because(assigned.reason)}"
+            line = f"assigned to {assigned.agent_id}{given}{holds}{because(assigned.reason)}"
         case chats.ChatQueued() as queued:
-            line = f"waits in {queued.department_id}{_because(queued.reason)}"
+            line = f"waits in {queued.department_id}{because(queued.reason)}"
         case chats.ChatRequeued() as queued:
-            line = f"waits again in {queued.department_id}{_because(queued.reason)}"
+            line = f"waits again in {queued.department_id}{because(queued.reason)}"
         case chats.ChatDiverted() as diverted:
             opens = diverted.next_open_at
             again = f"; open again at {opens:%Y-%m-%d %H:%M} UTC" if opens is not None else ""
-            line = f"became ticket {diverted.ticket_id}{_because(diverted.reason)}{again}"
+            line = f"became ticket {diverted.ticket_id}{because(diverted.reason)}{again}"
         case chats.ChatClosed() as closed:
-            line = f"closed by {_who(closed.by)}{_because(closed.reason)}"
+            line = f"closed by {who(closed.by)}{because(closed.reason)}"
         case chats.ChatOpened() as opened:
             line = f"opened for {opened.department_id}"
         case chats.ChatCommandRefused() as refused:
@@ -76,8 +77,8 @@ def _line(event: Event[Model]) -> str:
 
 
 def _refusal(refused: chats.ChatCommandRefused) -> str:
-    asked = f"what {_who(refused.by)} asked" if refused.by is not None else "a command"
-    line = f"{asked} was refused: {_words(refused.reason)}"
+    asked = f"what {who(refused.by)} asked" if refused.by is not None else "a command"
+    line = f"{asked} was refused: {words(refused.reason)}"
     if refused.detail is not None:
         line += f" ({refused.detail})"
     if refused.available is None:
@@ -88,10 +89,12 @@ def _refusal(refused: chats.ChatCommandRefused) -> str:
 
 def _otherwise(event: Event[Model]) -> str:
     """Tell any other fact by its name and what only it carries."""
-    name = _words(event.type.removeprefix(_PREFIX).removesuffix(_SUFFIX))
+    if (line := of_timers(event.data)) is not None:
+        return line
+    name = words(event.type.removeprefix(_PREFIX).removesuffix(_SUFFIX))
     beside = _TOLD_BESIDE if isinstance(event.data, chats.ChatFact) else _TOLD_BESIDE - {"why"}
     carried = event.data.model_dump(mode="json", exclude_none=True, exclude=set(beside))
-    return name + "".join(f", {_words(key)}: {_plain(value)}" for key, value in carried.items())
+    return name + "".join(f", {words(key)}: {plain(value)}" for key, value in carried.items())
 
 
 def _reasons(data: Model) -> Iterator[str]:
@@ -101,12 +104,12 @@ def _reasons(data: Model) -> Iterator[str]:
     yield from _rule(why)
     yield from _people(why)
     for key in sorted(set(why) - _READ_AS):
-        yield f"{_words(key)}: {_plain(why[key])}"
+        yield f"{words(key)}: {plain(why[key])}"
 
 
 def _rule(why: Mapping[str, Any]) -> Iterator[str]:
     if strategy := why.get("strategy"):
-        yield f"the department gives chats to {_STRATEGIES.get(strategy, _words(str(strategy)))} ({strategy})"
+        yield f"the department gives chats to {_STRATEGIES.get(strategy, words(str(strategy)))} ({strategy})"
     for name in ("department", "calendar"):
         if isinstance(document := why.get(name), Mapping):
             yield f"by {name} {document.get('id')} as of its revision {document.get('revision')}"
@@ -121,30 +124,6 @@ def _people(why: Mapping[str, Any]) -> Iterator[str]:
         since = f", last given a chat at {idle}" if idle else ", given none yet"
         yield f"{place}. {one.get('agent_id')}: {one.get('load')} of {one.get('capacity')} chats{since}"
     if counts := why.get("counts"):
-        yield "of the members: " + ", ".join(
-            f"{count} {_words(verdict)}" for verdict, count in counts.items()
-        )
+        yield "of the members: " + ", ".join(f"{count} {words(verdict)}" for verdict, count in counts.items())
     elif "counts" in why:
         yield "the department has no members"
-
-
-def _because(reason: str | None) -> str:
-    return f" ({_words(reason)})" if reason else ""
-
-
-def _who(actor: Actor | None) -> str:
-    if actor is None:
-        return "nobody"
-    return f"{actor.role} {actor.id}" if actor.id else f"the {actor.role}"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{_words(str(key))} {_plain(one)}" for key, one in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value)) or "none"
-    return str(value)

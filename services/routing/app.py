@@ -2,7 +2,7 @@
 
 from faststream.asgi import AsgiFastStream
 
-from services.routing.decisions import acts, inbound, people
+from services.routing.decisions import acts, inbound, pending, people
 from services.routing.decisions.fold import Step
 from services.routing.handlers import RoutingHandlers
 from services.routing.store import Store
@@ -17,6 +17,8 @@ STEPS: dict[str, Step] = {
     "chatdesk.chat.reply.v1": acts.reply,
     "chatdesk.chat.close.v1": acts.close,
     "chatdesk.chat.assign.v1": acts.assign,
+    "chatdesk.chat.mark_pending.v1": pending.mark_pending,
+    "chatdesk.chat.unmark_pending.v1": pending.unmark_pending,
     "chatdesk.agent.changed.v1": people.agent_changed,
     "chatdesk.ticket.closed.v1": people.ticket_closed,
     "chatdesk.directory.agent.v1": people.agent_document,

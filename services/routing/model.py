@@ -86,8 +86,11 @@ class Chat(Changeable):
     queued_at: datetime | None = None
     """Entry into the queue: ``max_wait`` counts from it."""
     last_word: str = "none"
-    last_reply_at: datetime | None = None
-    """When we last wrote: while the last word is ours, the customer's silence counts from it."""
+    silent_since: datetime | None = None
+    """From when the customer's silence counts while the last word is ours: our last reply, or the end of
+    what had exempted the chat."""
+    pending_until: datetime | None = None
+    """When a parked chat goes on by itself; its agent holds no slot for it until then."""
 
     def after(self, **changes: Any) -> Self:
         """Return the chat's next version, with these fields changed."""
@@ -151,6 +154,7 @@ class Department:
     max_wait: timedelta = timedelta(minutes=15)
     when_full: str = "queue"
     inactivity_timeout: timedelta = timedelta(hours=4)
+    pending_timeout: timedelta = timedelta(hours=24)
     strategy: Strategy = "least_loaded"
     fallback_id: str | None = None
     revision: int = 0
@@ -260,6 +264,8 @@ class Needs:
     introduced: set[Key] = field(default_factory=set)
     """Agents that presence or the directory speak of: these get rows, whoever else is named does not."""
     assigned_by_hand: set[Key] = field(default_factory=set)
+    going_on: set[Key] = field(default_factory=set)
+    """Chats that a timer may bring back: placed afresh if their agent is gone."""
     departments: set[Key] = field(default_factory=set)
     messages: list[tuple[str, str, MessageReceived]] = field(default_factory=list)
     queues: set[Key] = field(default_factory=set)

@@ -44,6 +44,7 @@ class DepartmentDocument(DirectoryDocument):
     """A named group of agents. ``max_wait_seconds`` counts from each entry into its queue.
 
     ``inactivity_timeout_seconds`` counts from our last word; a customer silent for so long loses the chat.
+    ``pending_timeout_seconds`` is how long a chat stays parked whose agent names no end.
     """
 
     name: Name
@@ -51,6 +52,7 @@ class DepartmentDocument(DirectoryDocument):
     strategy: Literal["least_loaded", "round_robin", "longest_idle"] = "least_loaded"
     max_wait_seconds: Seconds = 900
     inactivity_timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=31_622_400)] = 14_400
+    pending_timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=2_592_000)] = 86_400
     when_full: Literal["queue", "ticket"] = "queue"
     fallback: Id | None = None
 

@@ -62,6 +62,11 @@ def an_assigned_chat(agent: str = "ann", customer: str = CUSTOMER, **fields: Any
     )
 
 
+def a_pending_chat(agent: str = "ann", customer: str = CUSTOMER, **fields: Any) -> Chat:
+    until = NOON + timedelta(hours=24)
+    return an_assigned_chat(agent, customer, **{"state": State.PENDING, "pending_until": until, **fields})
+
+
 def a_diverted_chat(customer: str = CUSTOMER, **fields: Any) -> Chat:
     return a_chat(customer, **{"state": State.DIVERTED, "queued_at": None, "ticket_id": "ticket-1", **fields})
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from shared.contracts.actors import Actor
-from shared.contracts.chat_commands import ChatAssign, ChatClose
+from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatMarkPending, ChatUnmarkPending
 from shared.contracts.chats import ChatAssigned
 from shared.contracts.directory import RoutingRule, RoutingRulesDocument
 from shared.contracts.event import Model
@@ -117,6 +117,18 @@ async def test_an_append_racing_the_loss_of_its_agent_is_not_left_behind(contact
     assert await contact.count("select load from agents") == 0
 
 
+async def test_parked_chats_that_wake_at_once_are_all_counted(contact: Contact) -> None:
+    await contact.hear(desk.an_agent_document(capacity=40, revision=2))
+    await contact.hear(*(desk.a_message(customer=one) for one in customers(40)))
+    ann = Actor(role="agent", id="ann")
+    held = [chat_id for (chat_id,) in await contact.rows("select chat_id from chats")]
+    await contact.hear(*(ChatMarkPending(by=ann, chat_id=one, reason="customer") for one in held))
+    assert await contact.count("select load from agents") == 0
+    await contact.hear_at_once([desk.a_message(customer=one)] for one in customers(40))
+    assert await contact.count("select load from agents") == 40
+    assert await contact.rows(MISCOUNTED) == []
+
+
 AGENTS = ("ann", "bob", "cleo", "dan")
 SHARED = [("sales", "help"), ("sales",), ("help",), ("sales", "help")]
 SUPERVISOR = Actor(role="supervisor", id="sue")
@@ -149,6 +161,8 @@ def an_hour(chance: Random, held: Sequence[str]) -> list[list[Model]]:
             lambda: desk.a_message(chance.choice(["hello", "help"]), customer=chance.choice(customers(60))),
             lambda: ChatClose(by=SUPERVISOR, chat_id=chat_id),
             lambda: ChatAssign(by=SUPERVISOR, chat_id=chat_id, agent_id=agent),
+            lambda: ChatMarkPending(by=SUPERVISOR, chat_id=chat_id, reason="internal"),
+            lambda: ChatUnmarkPending(by=SUPERVISOR, chat_id=chat_id),
             lambda: ChatAssign(
                 by=SUPERVISOR, chat_id=chat_id, department_id=chance.choice(["sales", "help"])
             ),
@@ -162,7 +176,7 @@ def an_hour(chance: Random, held: Sequence[str]) -> list[list[Model]]:
                 departments=chance.choice(SHARED),
             ),
         ]
-        return chance.choices(acts, weights=[8, 3, 3, 2, 2, 1])[0]()
+        return chance.choices(acts, weights=[8, 3, 3, 2, 2, 2, 2, 1])[0]()
 
     return [[one() for _ in range(chance.randint(1, 4))] for _ in range(120)]
 

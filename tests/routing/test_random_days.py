@@ -16,8 +16,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from ops.stack import Addresses
 from shared.contracts.actors import Actor
-from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatReply
-from shared.contracts.chats import ChatAssigned, ChatFact
+from shared.contracts.chat_commands import (
+    ChatAssign,
+    ChatClose,
+    ChatMarkPending,
+    ChatReply,
+    ChatUnmarkPending,
+)
+from shared.contracts.chats import ChatAssigned, ChatFact, ChatPendingUnmarked
 from shared.contracts.content import Text
 from shared.contracts.directory import RoutingRule, RoutingRulesDocument
 from shared.contracts.event import Model
@@ -91,6 +97,9 @@ class Days(RuleBasedStateMachine):
         before = self._chats.get(said.chat_id)
         assert said.version == (before.version if before else 0) + 1
         self._chats[said.chat_id] = said
+        if isinstance(said, ChatPendingUnmarked):
+            assert before is not None
+            assert said.agent_id == before.agent_id, "woken with somebody else"
         if isinstance(said, ChatAssigned):
             assert said.agent_id is not None
             assert said.agent_load is not None
@@ -100,7 +109,7 @@ class Days(RuleBasedStateMachine):
     def _chat(self, n: int) -> ChatFact | None:
         """Choose among the chats that somebody has or waits for, now and then among all."""
         known = list(self._chats.values())
-        live = [one for one in known if one.state in {"queued", "assigned"}]
+        live = [one for one in known if one.state in {"queued", "assigned", "pending"}]
         among = live if live and n else known
         return among[n % len(among)] if among else None
 
@@ -180,6 +189,18 @@ class Days(RuleBasedStateMachine):
             by = Actor(role="agent", id=chat.agent_id or "ann") if by_holder else SUPERVISOR
             self._hear(ChatClose(by=by, chat_id=chat.chat_id))
 
+    @rule(n=nth, by_holder=st.booleans(), hours=st.sampled_from([None, 0.5, 3]))
+    def a_chat_is_parked(self, n: int, *, by_holder: bool, hours: float | None) -> None:
+        if (chat := self._chat(n)) is not None:
+            by = Actor(role="agent", id=chat.agent_id or "ann") if by_holder else SUPERVISOR
+            until = None if hours is None else self.centre.clock.time + timedelta(hours=hours)
+            self._hear(ChatMarkPending(by=by, chat_id=chat.chat_id, reason="internal", until=until))
+
+    @rule(n=nth)
+    def a_parked_chat_is_taken_up(self, n: int) -> None:
+        if parked := [one for one in self._chats.values() if one.state == "pending"]:
+            self._hear(ChatUnmarkPending(by=SUPERVISOR, chat_id=parked[n % len(parked)].chat_id))
+
     @rule(minutes=minutes)
     def time_passes(self, minutes: float) -> None:
         self.centre.clock.time += timedelta(minutes=minutes)
@@ -204,6 +225,12 @@ class Days(RuleBasedStateMachine):
     @invariant()
     def nobody_is_left_with_an_agent_who_is_gone(self) -> None:
         assert self.centre.run(self.centre.contact.rows(LEFT_BEHIND)) == []
+
+    @invariant()
+    def no_parked_chat_outlives_its_time(self) -> None:
+        now = self.centre.clock.time.isoformat()
+        late = f"select chat_id from chats where state = 'pending' and pending_until <= '{now}'"
+        assert self.centre.run(self.centre.contact.rows(late)) == []
 
     @invariant()
     def nothing_was_put_aside(self) -> None:

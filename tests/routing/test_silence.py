@@ -33,7 +33,7 @@ from tests.routing.contact import Contact
 
 ANN = Actor(role="agent", id="ann")
 FOUR_HOURS = timedelta(hours=4)
-ANSWERED = an_assigned_chat(last_word="business", last_reply_at=NOON)
+ANSWERED = an_assigned_chat(last_word="business", silent_since=NOON)
 
 
 def a_reply(chat_id: str, request_id: str = "r1") -> ChatReply:
@@ -71,8 +71,8 @@ def test_a_silent_customer_s_answered_chat_is_closed_by_the_system_and_its_slot_
     "chat",
     [
         replace(ANSWERED, last_word="customer"),
-        a_chat(last_reply_at=NOON),
-        a_diverted_chat(last_reply_at=NOON),
+        a_chat(silent_since=NOON),
+        a_diverted_chat(silent_since=NOON),
         replace(ANSWERED, state=State.CLOSED),
     ],
     ids=["the customer's last word", "queued", "diverted", "closed"],
@@ -85,7 +85,7 @@ def test_no_other_chat_is_closed_for_silence(chat: Chat) -> None:
 @pytest.mark.parametrize(
     ("chat", "department", "until"),
     [
-        (replace(ANSWERED, last_reply_at=NOON + minutes(1)), {}, FOUR_HOURS + minutes(1)),
+        (replace(ANSWERED, silent_since=NOON + minutes(1)), {}, FOUR_HOURS + minutes(1)),
         (ANSWERED, {"inactivity_timeout": timedelta(hours=5)}, timedelta(hours=5)),
     ],
     ids=["a later reply", "a longer patience"],

@@ -15,8 +15,8 @@ WAIT_FOR_NOBODY = """
         and 'agent' = any(a.roles) and a.state = 'online' and not a.draining)
 """
 HELD_UNASSIGNED = """
-    select chat_id, state, agent_id from chats where (state = 'assigned') <> (agent_id is not null)
-    and state <> 'closed'
+    select chat_id, state, agent_id from chats
+    where (state in ('assigned', 'pending')) <> (agent_id is not null) and state <> 'closed'
 """
 MISCOUNTED = """
     select a.agent_id, a.load, count(c.chat_id) from agents a

@@ -3,7 +3,7 @@
 from typing import cast
 
 from services.routing.decisions.choice import Verdict
-from services.routing.decisions.commands import judge_assign, judge_close, judge_receiver, judge_reply
+from services.routing.decisions.commands import judge_assign, judge_holder, judge_receiver, judge_reply
 from services.routing.decisions.floor import Floor
 from services.routing.decisions.refusals import chat_of, is_closed, refuse
 from services.routing.decisions.silence import await_customer
@@ -24,7 +24,7 @@ def reply(floor: Floor, received: Received) -> None:
     cause = received.event.as_cause()
     chat = floor.tell(
         cause,
-        chat.after(last_word="business", last_reply_at=floor.now),
+        chat.after(last_word="business", silent_since=floor.now),
         chats.ChatMessageAdded,
         message_id=command.request_id,
         direction="outbound",
@@ -56,7 +56,7 @@ def close(floor: Floor, received: Received) -> None:
     """End a live chat."""
     command = cast(ChatClose, received.event.data)
     chat = chat_of(floor, received, command)
-    if (refusal := judge_close(chat, command)) is not None or chat is None:
+    if (refusal := judge_holder(chat, command)) is not None or chat is None:
         refuse(floor, received, command, chat, refusal or "unknown_chat")
         return
     told = {"by": command.by, "reason": f"closed_by_{command.by.role}", "tags": command.tags}

@@ -1,9 +1,9 @@
 """Who may do what with a chat: each judgement returns a refusal's reason, or None (docs/rules.md, 3)."""
 
 from services.routing.decisions.choice import Verdict, verdict
-from services.routing.model import LIVE, Agent, Chat
+from services.routing.model import LIVE, Agent, Chat, State
 from shared.contracts.actors import Actor
-from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatCommand, ChatReply
+from shared.contracts.chat_commands import ChatAssign, ChatCommand, ChatReply
 
 _SUPERVISING = frozenset({"supervisor", "admin"})
 _UNAVAILABLE = {
@@ -25,8 +25,8 @@ def judge_reply(chat: Chat | None, command: ChatReply) -> str | None:
     return None if _holds(chat, command.by) else "not_your_chat"
 
 
-def judge_close(chat: Chat | None, command: ChatClose) -> str | None:
-    """The agent who holds a chat may close it, and so may supervisors."""
+def judge_holder(chat: Chat | None, command: ChatCommand) -> str | None:
+    """What the agent who holds a live chat may do with it, and so may supervisors: close it, park it."""
     if chat is None:
         return "unknown_chat"
     if refusal := _not_live_or_stale(chat, command):
@@ -56,7 +56,7 @@ def judge_receiver(agent: Agent | None, chat: Chat, department_id: str | None) -
     if department_id is not None and department_id not in agent.departments:
         return "not_a_member"
     found = verdict(agent)
-    if found is Verdict.FULL and chat.agent_id == agent.agent_id:
+    if found is Verdict.FULL and chat.state is State.ASSIGNED and chat.agent_id == agent.agent_id:
         return None  # the slot it takes is the one it has
     return _UNAVAILABLE.get(found)
 

@@ -38,6 +38,7 @@ SERVE_QUEUE = "serve_queue"
 AGENT_LOST = "agent_lost"
 WAITED_TOO_LONG = "waited_too_long"
 CUSTOMER_SILENT = "customer_silent"
+PENDING_OVER = "pending_over"
 DEPARTMENT_RETIRED = "department_retired"
 DEPARTMENT_CLOSES = "department_closes"
 _MOMENT = timedelta(microseconds=1)
@@ -259,11 +260,27 @@ class Floor:
         """Take a chat from its agent, whose slot is then free for whoever waits in their departments."""
         if chat.agent is None or chat.state is State.CLOSED:
             return chat
-        agent = self.agents[chat.agent]
-        self._agent_changed(agent.but(load=agent.load - 1))
+        if chat.state is State.PENDING:
+            self.outcome.cancel.append((PENDING_OVER, due_name(chat.key)))
+            return chat.but(previous_agent_id=chat.agent_id, agent_id=None, pending_until=None)
+        self.free_slot(chat.agent)
+        return chat.but(previous_agent_id=chat.agent_id, agent_id=None)
+
+    def free_slot(self, key: Key) -> Agent:
+        """Give a slot back to an agent, for whoever waits in their departments."""
+        agent = self.agents[key]
+        agent = agent.but(load=agent.load - 1)
+        self._agent_changed(agent)
         for department_id in sorted(agent.departments):
             self.sweep(SERVE_QUEUE, (agent.tenant_id, department_id))
-        return chat.but(previous_agent_id=chat.agent_id, agent_id=None)
+        return agent
+
+    def fill_slot(self, key: Key) -> Agent:
+        """Count one chat more for an agent, over the capacity if need be: the chat is theirs already."""
+        agent = self.agents[key]
+        agent = agent.but(load=agent.load + 1)
+        self._agent_changed(agent)
+        return agent
 
     def agent_state(self, agent: Agent) -> None:
         """Take over what presence or the directory says of an agent."""

@@ -4,8 +4,9 @@ from typing import cast
 
 from services.routing.decisions.floor import AGENT_LOST, Floor
 from services.routing.decisions.keywords import ends_chat
+from services.routing.decisions.pending import wake
 from services.routing.decisions.rules import department_for
-from services.routing.model import LIVE, Chat, State
+from services.routing.model import LIVE, Agent, Chat, State
 from shared.contracts import chats
 from shared.contracts.actors import Actor
 from shared.contracts.content import Reaction
@@ -60,13 +61,18 @@ def _append(floor: Floor, cause: Cause, chat: Chat, message: MessageReceived) ->
     chat = _add(floor, cause, chat, message)
     if chat.state is State.DIVERTED:
         _go_on(floor, cause, chat)
-    elif chat.state is State.ASSIGNED and chat.agent is not None:
-        if floor.agents[chat.agent].state != "offline":
-            return
-        if floor.can_place(chat.department):
-            floor.settle(cause, chat, reason="agent_lost")
-        else:
-            floor.sweep(AGENT_LOST, chat.agent)
+    elif chat.agent is not None:
+        _bring_to_agent(floor, cause, chat, floor.agents[chat.agent])
+
+
+def _bring_to_agent(floor: Floor, cause: Cause, chat: Chat, agent: Agent) -> None:
+    """Wake the chat if it is parked; if its agent is gone it is routed afresh, here or after the commit."""
+    if agent.state == "offline" and floor.can_place(chat.department):
+        floor.settle(cause, chat, reason="agent_lost")
+    elif chat.state is State.PENDING:
+        wake(floor, cause, chat, "customer_wrote")
+    elif agent.state == "offline":
+        floor.sweep(AGENT_LOST, agent.key)
 
 
 def _end(floor: Floor, received: Received, chat: Chat | None, message: MessageReceived) -> None:

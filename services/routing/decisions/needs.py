@@ -2,7 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.routing.decisions.floor import AGENT_LOST, CUSTOMER_SILENT, DEPARTMENT_RETIRED, WAITED_TOO_LONG
+from services.routing.decisions.floor import (
+    AGENT_LOST,
+    CUSTOMER_SILENT,
+    DEPARTMENT_RETIRED,
+    PENDING_OVER,
+    WAITED_TOO_LONG,
+)
 from services.routing.decisions.keywords import ends_chat
 from services.routing.decisions.rules import department_for, fallbacks
 from services.routing.model import NOTHING_KNOWN, Agent, Chat, Documents, Key, Needs, State, due_key
@@ -71,6 +77,9 @@ def needs_of_dues(dues: Iterable[Due]) -> Needs:
             needs.held.add(key)
         elif row.kind in {WAITED_TOO_LONG, CUSTOMER_SILENT}:
             needs.chats.add(key)
+        elif row.kind == PENDING_OVER:
+            needs.chats.add(key)
+            needs.going_on.add(key)
         elif row.kind == DEPARTMENT_RETIRED:
             needs.left.add(key)
             needs.departments.add(key)
@@ -97,6 +106,10 @@ def places_into(
             found.add((tenant_id, department_for(tenant, message)))
         elif chat is not None and chat.department is not None and _is_unheld(chat, agents):
             found.add(chat.department)
+    going_on = (chats[key] for key in needs.going_on if key in chats)
+    found.update(
+        chat.department for chat in going_on if chat.department is not None and _is_unheld(chat, agents)
+    )
     by_hand = (chats[key] for key in needs.assigned_by_hand if key in chats)
     found.update(chat.department for chat in by_hand if chat.department is not None)
     held = (chat for chat in chats.values() if chat.agent is not None and chat.agent in needs.held)

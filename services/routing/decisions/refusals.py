@@ -19,15 +19,25 @@ def chat_of(floor: Floor, received: Received, command: ChatCommand) -> Chat | No
     return floor.chats.get((received.event.tenant_id, command.chat_id))
 
 
-def refuse(floor: Floor, received: Received, command: ChatCommand, chat: Chat | None, reason: str) -> None:
-    """Answer with the reason and, where a chat was to be given away, with who could take it now."""
+def refuse(
+    floor: Floor,
+    received: Received,
+    command: ChatCommand,
+    chat: Chat | None,
+    reason: str,
+    detail: str | None = None,
+) -> None:
+    """Answer with the reason and, where a chat was to be given away, with who could take it now.
+
+    ``detail`` is for what only the command's own rule knows of the field at fault.
+    """
     event = received.event
     floor.say(
         event.as_cause(),
         chats.ChatCommandRefused(
             command_id=event.id,
             reason=reason,
-            detail=_detail(floor, event.tenant_id, command, chat, reason),
+            detail=detail or _detail(floor, event.tenant_id, command, chat, reason),
             by=command.by,
             chat_id=command.chat_id,
             version=chat.version if chat else None,
@@ -79,8 +89,7 @@ def _detail(floor: Floor, tenant_id: str, command: ChatCommand, chat: Chat | Non
     """Name the field at fault and what it may be; None where the reason says it all."""
     match reason:
         case "role_not_allowed":
-            roles = ("agent",) if isinstance(command, ChatReply) else ("supervisor", "admin")
-            return f"by.role is {command.by.role!r}, allowed here: {', '.join(roles)}"
+            return f"by.role is {command.by.role!r}, allowed here: {', '.join(_roles(command))}"
         case "unknown_chat":
             return f"chat_id {command.chat_id!r} is no chat of this tenant"
         case "chat_not_live" if chat is not None:
@@ -92,6 +101,16 @@ def _detail(floor: Floor, tenant_id: str, command: ChatCommand, chat: Chat | Non
             return _wrong_receiver(floor, tenant_id, command, reason)
         case _:
             return None
+
+
+def _roles(command: ChatCommand) -> tuple[str, ...]:
+    match command:
+        case ChatReply():
+            return ("agent",)
+        case ChatAssign():
+            return ("supervisor", "admin")
+        case _:
+            return ("agent", "supervisor", "admin")
 
 
 def _wrong_receiver(floor: Floor, tenant_id: str, command: ChatAssign, reason: str) -> str | None:

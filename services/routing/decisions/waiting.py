@@ -5,15 +5,19 @@ from services.routing.decisions.floor import (
     CUSTOMER_SILENT,
     DEPARTMENT_CLOSES,
     DEPARTMENT_RETIRED,
+    PENDING_OVER,
     SERVE_QUEUE,
     WAITED_TOO_LONG,
     Floor,
 )
+from services.routing.decisions.pending import pending_over
 from services.routing.decisions.silence import customer_silent
 from services.routing.model import LOOK_AT, Chat, Key, State, due_key
 from shared.contracts.event import Cause, derived_id
 from shared.platform.outcome import Due
 
+_OF_ONE_CHAT = {CUSTOMER_SILENT: customer_silent, PENDING_OVER: pending_over}
+"""Timers about one chat, each with its rule."""
 _WAITING = frozenset({State.QUEUED, State.DIVERTED})
 
 
@@ -29,9 +33,9 @@ def due(floor: Floor, row: Due) -> None:
             _lost(floor, row, key)
         case kind if kind == WAITED_TOO_LONG:
             _waited_too_long(floor, row, key)
-        case kind if kind == CUSTOMER_SILENT:
+        case kind if kind in _OF_ONE_CHAT:
             if (chat := floor.chats.get(key)) is not None:
-                customer_silent(floor, row, _cause(row, chat), chat)
+                _OF_ONE_CHAT[kind](floor, row, _cause(row, chat), chat)
         case _:
             raise ValueError(f"no such timer: {row.kind}")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.model import Agent, Changes, Chat, Documents, Facts, Key, Needs
+from services.routing.model import Agent, Changes, Chat, Documents, Facts, Key, Needs, State
 from services.routing.store.agents import Agents, Strength
 from services.routing.store.chats import Chats
 from services.routing.store.directory import Directory
@@ -43,6 +43,8 @@ class Store:
         owners = {chat.agent for chat in chats.values() if chat.agent is not None}
         guess = await self._agents.read(tx, owners)
         locked = places_into(needs, chats, guess, directory)
+        # One that is parked may wake: its agent has a chat more then.
+        needs.loads_change |= any(chat.state is State.PENDING for chat in chats.values())
         agents, turns = await self._lock_agents(tx, needs, locked, owners)
         return Facts(
             directory=directory,

@@ -32,7 +32,8 @@ _COLUMNS = {
     "waiting_since": "timestamptz",
     "queued_at": "timestamptz",
     "last_word": "text",
-    "last_reply_at": "timestamptz",
+    "silent_since": "timestamptz",
+    "pending_until": "timestamptz",
 }
 _NAMES = ", ".join(_COLUMNS)
 _ARRAYS = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in _COLUMNS.items())

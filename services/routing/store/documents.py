@@ -81,6 +81,7 @@ def _department(
         max_wait=timedelta(seconds=document.max_wait_seconds),
         when_full=document.when_full,
         inactivity_timeout=timedelta(seconds=document.inactivity_timeout_seconds),
+        pending_timeout=timedelta(seconds=document.pending_timeout_seconds),
         strategy=document.strategy,
         fallback_id=moves.get(document.fallback, document.fallback) if document.fallback else None,
         revision=document.revision,
