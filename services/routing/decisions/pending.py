@@ -27,7 +27,8 @@ def mark_pending(floor: Floor, received: Received) -> None:
     if refusal is None and chat is not None and chat.agent is None:
         refusal = "not_assigned"
     if refusal is not None or chat is None or chat.agent is None:
-        refuse(floor, received, command, chat, refusal or "unknown_chat", _detail(floor, until, refusal))
+        told = _detail(floor, until, refusal)
+        refuse(floor, received, command, chat, refusal or "unknown_chat", detail=told)
         return
     if chat.last_word == "business":
         floor.customer_awaited_no_more(chat)

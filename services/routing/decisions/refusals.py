@@ -25,6 +25,7 @@ def refuse(
     command: ChatCommand,
     chat: Chat | None,
     reason: str,
+    *,
     detail: str | None = None,
 ) -> None:
     """Answer with the reason and, where a chat was to be given away, with who could take it now.
