@@ -11,7 +11,9 @@ from shared.contracts.event import Cause, Event, Model
 
 DeclaredState: TypeAlias = Literal["online", "away"]
 ALWAYS = datetime.min.replace(tzinfo=UTC)
-ChangeCause: TypeAlias = Literal["signed_in", "returned", "state_set", "signed_out", "lost"]
+ChangeCause: TypeAlias = Literal["signed_in", "returned", "state_set", "signed_out", "lost", "idle", "active"]
+IDLE = "idle"
+"""The reason shown for whoever is away because no input came from them."""
 
 
 class AgentKey(NamedTuple):
@@ -27,6 +29,7 @@ class Terms:
 
     lease_seconds: int = 60
     grace_seconds: int = 60
+    idle_seconds: int = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Agent:
     reason: str | None = None
     declared: Declared | None = None
     """None for whoever signed out: the next session starts afresh."""
+    idle: bool = False
+    """Whether no input came for as long as the tenant allows; shown while they are declared online."""
     grace_until: datetime | None = None
     """Set while the agent is lost: no session has a lease, and offline is not said yet."""
     lease_seconds: int = 60
@@ -100,6 +105,10 @@ class Leased:
     """How long leases have been held there without having been lost."""
     left: Mapping[str, timedelta] = field(default_factory=dict)
     """What is left of each session's lease; negative for one that is over."""
+    quiet: timedelta | None = None
+    """How long ago the newest input was, of any session; None where none is known."""
+    rests: bool = False
+    """Whether only new input is worth asking the agent's row for: it is idle there."""
 
     @property
     def anybody_lives(self) -> bool:
@@ -128,6 +137,8 @@ class Standing:
     """Leases to grant, in seconds, by session."""
     judged_from: datetime = ALWAYS
     """When absence may be judged: not before everybody had a lease's time to be heard."""
+    last_input: datetime | None = None
+    """The newest input of any session, as far as it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +148,26 @@ class SignIn:
     session_id: str
     declared: Declared = Declared()
     lease_seconds: int | None = None
+    quiet: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A session lives."""
+    """A session lives. ``quiet`` is how long before it the last input was, if the session tells."""
 
     session_id: str
     lease_seconds: int | None = None
+    quiet: timedelta | None = None
+
+
+class Renewal(NamedTuple):
+    """What a heartbeat asks for: a lease, in seconds, and to be watched for input, if the session tells."""
+
+    key: AgentKey
+    session_id: str
+    lease_seconds: int
+    idle_seconds: int = 900
+    quiet: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +181,8 @@ class Declare:
     state: DeclaredState | None = None
     reason: str | None = None
     draining: bool | None = None
+    own: bool = False
+    """Whether the agent says it of themselves: then they are not idle."""
 
 
 @dataclass(frozen=True, slots=True)

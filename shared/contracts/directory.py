@@ -31,13 +31,17 @@ class DirectoryDocument(Model):
 
 
 class TenantDocument(DirectoryDocument):
-    """A tenant's settings. ``calendar`` is for departments that name none."""
+    """A tenant's settings. ``calendar`` is for departments that name none.
+
+    Without input for ``idle_seconds`` an agent is away, ``idle``.
+    """
 
     name: Name
     first_line_department: Id
     calendar: Id | None = None
     lease_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] = 60
     grace_seconds: Annotated[int, Field(strict=True, ge=1, le=600)] = 60
+    idle_seconds: Annotated[int, Field(strict=True, ge=1, le=86_400)] = 900
 
 
 class DepartmentDocument(DirectoryDocument):

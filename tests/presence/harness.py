@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.presence.app import STEPS
 from services.presence.decisions.absence import listen
 from services.presence.handlers import PresenceHandlers
-from services.presence.model import AgentKey
+from services.presence.model import AgentKey, Leased
 from services.presence.store.leases import Leases
 from services.presence.store.standings import Standings
 from services.presence.timers import FIRST, Watch
@@ -80,6 +80,10 @@ class Presence(Running):
         after = await self.watch.reconcile_page(self, FIRST)
         while after != FIRST:
             after = await self.watch.reconcile_page(self, after)
+
+    async def known(self, agent_id: str = "ann") -> Leased:
+        """Return what Redis holds of an agent."""
+        return (await self.leases.look([key(agent_id)]))[key(agent_id)]
 
     async def fire(self) -> None:
         """Fire the timers that are due, as the platform does: once everything was read up to them."""

@@ -8,7 +8,7 @@ from redis import exceptions
 from redis.asyncio import Redis
 from redis.crc import key_slot
 
-from services.presence.model import Leased
+from services.presence.model import Leased, Renewal
 from services.presence.store.leases import LeaseChange, Leases
 from shared.platform.faults import Retryable
 from tests.presence.harness import age, key
@@ -52,7 +52,7 @@ async def test_a_heartbeat_renews_a_session_that_was_admitted(
     await admit(leases, "tab")
     await age(redis, prefix, 61)
 
-    assert await leases.renew([(ANN, "tab", 10)]) == set()
+    assert await leases.renew([Renewal(ANN, "tab", 10)]) == set()
     assert await running(leases) == {"tab": True}
     assert await leases.lapsed("acme", NO_MARGIN, 10) == []
 
@@ -60,7 +60,9 @@ async def test_a_heartbeat_renews_a_session_that_was_admitted(
 async def test_a_heartbeat_admits_nobody(leases: Leases) -> None:
     await admit(leases, "tab")
 
-    assert await leases.renew([(ANN, "tab", 60), (ANN, "phone", 60), (BEN, "tab", 60)]) == {ANN, BEN}
+    assert await leases.renew(
+        [Renewal(ANN, "tab", 60), Renewal(ANN, "phone", 60), Renewal(BEN, "tab", 60)]
+    ) == {ANN, BEN}
     assert await running(leases) == {"tab": True}
 
 
@@ -68,7 +70,9 @@ async def test_agents_of_several_tenants_renew_apart(leases: Leases) -> None:
     other = key("ann", "globex")
     await leases.write([LeaseChange(ANN, grant={"tab": 60}), LeaseChange(other, grant={"tab": 60})])
 
-    assert await leases.renew([(ANN, "tab", 60), (other, "phone", 60), (BEN, "tab", 60)]) == {other, BEN}
+    assert await leases.renew(
+        [Renewal(ANN, "tab", 60), Renewal(other, "phone", 60), Renewal(BEN, "tab", 60)]
+    ) == {other, BEN}
 
 
 async def test_who_lapsed_is_listed_by_their_longest_lease(leases: Leases, redis: Redis, prefix: str) -> None:
@@ -88,7 +92,7 @@ async def test_a_shorter_lease_of_the_longest_session_counts(
     leases: Leases, redis: Redis, prefix: str
 ) -> None:
     await admit(leases, "tab", seconds=300)
-    await leases.renew([(ANN, "tab", 10)])
+    await leases.renew([Renewal(ANN, "tab", 10)])
     await age(redis, prefix, 11)
 
     assert await leases.lapsed("acme", NO_MARGIN, 10) == [ANN]
@@ -105,13 +109,13 @@ async def test_who_is_claimed_has_no_session_left(leases: Leases, redis: Redis, 
     assert timedelta(seconds=4) <= ended_ago < timedelta(seconds=34)
     assert await running(leases) == {}
     assert await leases.lapsed("acme", NO_MARGIN, 10) == []
-    assert await leases.renew([(ANN, "tab", 60)]) == {ANN}
+    assert await leases.renew([Renewal(ANN, "tab", 60)]) == {ANN}
 
 
 async def test_who_renewed_in_time_is_not_claimed(leases: Leases, redis: Redis, prefix: str) -> None:
     await admit(leases, "tab")
     await age(redis, prefix, 64)
-    await leases.renew([(ANN, "tab", 60)])
+    await leases.renew([Renewal(ANN, "tab", 60)])
 
     assert await leases.claim({ANN: 60}, NO_MARGIN) == {}
     assert await running(leases) == {"tab": True}
@@ -202,14 +206,14 @@ async def test_scripts_come_back_after_a_restart_of_redis(leases: Leases, redis:
     await admit(leases, "tab")
     await redis.script_flush()
 
-    assert await leases.renew([(ANN, "tab", 60)]) == set()
+    assert await leases.renew([Renewal(ANN, "tab", 60)]) == set()
 
 
 async def test_a_redis_that_is_failing_over_heals(redis: Redis, prefix: str) -> None:
     leases = Leases(_FailingOver(connection_pool=redis.connection_pool), prefix)
 
     with pytest.raises(Retryable):
-        await leases.renew([(ANN, "tab", 60)])
+        await leases.renew([Renewal(ANN, "tab", 60)])
 
 
 class _FailingOver(Redis):

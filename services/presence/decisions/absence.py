@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from services.presence.decisions.word import own_cause, settle
 from services.presence.model import (
+    IDLE,
     Agent,
     Contact,
     Declared,
@@ -59,7 +60,13 @@ def stand(facts: Facts, contact: Contact, now: datetime) -> Standing:
     sessions: dict[str, Session] = dict.fromkeys(facts.open, Silent(judged))
     for name, rest in left.items():
         sessions[name] = Live() if rest > timedelta() else Silent(max(now + rest, judged))
-    return Standing(agent, sessions | dict.fromkeys(facts.ended, Ended()), judged_from=judged)
+    quiet = facts.leased.quiet
+    return Standing(
+        agent,
+        sessions | dict.fromkeys(facts.ended, Ended()),
+        judged_from=judged,
+        last_input=None if quiet is None else now - quiet,
+    )
 
 
 def lapse(standing: Standing, ended_ago: timedelta | None, terms: Terms, now: datetime) -> Noted | Ignored:
@@ -87,7 +94,7 @@ def end_grace(standing: Standing, now: datetime) -> Verdict:
     if (judged := max(standing.judged_from, agent.grace_until)) > now:
         return Noted(replace(standing, agent=replace(agent, grace_until=judged)))
     because = own_cause(agent, "grace", agent.grace_until.isoformat())
-    gone = replace(agent, state="offline", reason=None, grace_until=None)
+    gone = replace(agent, state="offline", reason=None, grace_until=None, idle=False)
     return settle(standing, replace(standing, agent=gone), "lost", because, now)
 
 
@@ -108,5 +115,7 @@ def arrived_as(agent: Agent, afresh: Declared) -> Agent:
 
 
 def as_declared(agent: Agent, declared: Declared) -> Agent:
-    """Show an agent as they, or a supervisor, declared them."""
+    """Show an agent as they, or a supervisor, declared them; declared online they may still be idle."""
+    if agent.idle and declared.state == "online":
+        return replace(agent, state="away", reason=IDLE, declared=declared)
     return replace(agent, state=declared.state, reason=declared.reason, declared=declared)

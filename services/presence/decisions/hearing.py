@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
 from services.presence.model import (
@@ -31,20 +32,26 @@ def signed_in(event: Event[AgentSignedIn]) -> Signal:
     """A session opened; what it declares is for whoever starts afresh."""
     said = event.data
     declared = Declared(said.state or "online", said.reason, said.draining or False)
-    return _signal(event, said.agent_id, SignIn(said.session_id, declared, said.lease_seconds))
+    return _signal(
+        event,
+        said.agent_id,
+        SignIn(said.session_id, declared, said.lease_seconds, _quiet(event.time, said.active_at)),
+    )
 
 
 def heartbeat(event: Event[AgentHeartbeat]) -> Signal:
     """A session lives."""
     said = event.data
-    return _signal(event, said.agent_id, Beat(said.session_id, said.lease_seconds))
+    return _signal(
+        event, said.agent_id, Beat(said.session_id, said.lease_seconds, _quiet(event.time, said.active_at))
+    )
 
 
 def state_set(event: Event[AgentStateSet]) -> Signal:
     """A state was declared. Only the agent's own word is a sign that their session lives."""
     said = event.data
     own = said.by is None or said.by.role == "agent"
-    act = Declare(said.session_id if own else None, said.state, said.reason, said.draining)
+    act = Declare(said.session_id if own else None, said.state, said.reason, said.draining, own)
     return _signal(event, said.agent_id, act)
 
 
@@ -62,12 +69,19 @@ def agent_changed(event: Event[AgentChanged]) -> Echo:
 def tenant_document(event: Event[TenantDocument]) -> TenantRevised:
     """A tenant set their lease and grace."""
     said = event.data
-    return TenantRevised(event.tenant_id, said.revision, Terms(said.lease_seconds, said.grace_seconds))
+    return TenantRevised(
+        event.tenant_id, said.revision, Terms(said.lease_seconds, said.grace_seconds, said.idle_seconds)
+    )
 
 
 def agent_document(event: Event[AgentDocument]) -> AgentRevised:
     """A person was put into the directory, or is going."""
     return AgentRevised(AgentKey(event.tenant_id, event.data.id), event.data.revision, event.data.retired)
+
+
+def _quiet(said_at: datetime, active_at: datetime | None) -> timedelta | None:
+    """Tell by the publisher's own clock how long the last input was ago: ours may show another time."""
+    return None if active_at is None else max(said_at - active_at, timedelta())
 
 
 def _signal(

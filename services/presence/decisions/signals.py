@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from services.presence.decisions.absence import arrived_as, as_declared
+from services.presence.decisions.idleness import felt, notice, rouse
 from services.presence.decisions.word import announcement, changed, hear_echo, settle
 from services.presence.model import (
     Agent,
-    AgentKey,
     Beat,
     Change,
     ChangeCause,
@@ -18,6 +18,7 @@ from services.presence.model import (
     Ended,
     Ignored,
     Live,
+    Renewal,
     Signal,
     SignIn,
     SignOut,
@@ -45,10 +46,16 @@ def only_beats(signals: Iterable[Signal]) -> bool:
     return all(isinstance(signal.act, Beat) for signal in signals)
 
 
-def beats(signals: Iterable[Signal], terms: Terms) -> list[tuple[AgentKey, str, int]]:
-    """Return the leases that heartbeats ask for: agent, session, seconds."""
+def beats(signals: Iterable[Signal], terms: Terms) -> list[Renewal]:
+    """Return what heartbeats ask for."""
     return [
-        (signal.key, signal.act.session_id, lease_of(signal.act.lease_seconds, terms))
+        Renewal(
+            signal.key,
+            signal.act.session_id,
+            lease_of(signal.act.lease_seconds, terms),
+            terms.idle_seconds,
+            signal.act.quiet,
+        )
         for signal in signals
         if isinstance(signal.act, Beat)
     ]
@@ -84,12 +91,17 @@ def hear(standing: Standing, signal: Signal, terms: Terms, now: datetime) -> Ver
     match signal.act:
         case SignIn() as act:
             attending = _attend(standing, act.session_id, lease_of(act.lease_seconds, terms), act.declared)
+            if not isinstance(attending, Ignored):
+                felt_at = felt(act.quiet, now)
+                attending = notice(attending, felt_at, terms, now) if felt_at else rouse(attending, now)
             cause: ChangeCause = "signed_in"
         case Beat() as act:
             attending = _attend(standing, act.session_id, lease_of(act.lease_seconds, terms), Declared())
-            cause = "returned"
+            if not isinstance(attending, Ignored):
+                attending = notice(attending, felt(act.quiet, now), terms, now)
+            cause = _why_a_beat_changes(standing, attending)
         case Declare() as act:
-            attending = _declare(standing, act, terms)
+            attending = _declare(standing, act, terms, now)
             cause = "state_set"
         case SignOut() as act:
             attending = _leave(standing, act, terms, now)
@@ -115,16 +127,24 @@ def _attend(standing: Standing, session_id: str, lease_seconds: int, afresh: Dec
     )
 
 
-def _declare(standing: Standing, act: Declare, terms: Terms) -> Standing | Ignored:
+def _why_a_beat_changes(before: Standing, after: Standing | Ignored) -> ChangeCause:
+    if before.agent.state == "offline" or isinstance(after, Ignored):
+        return "returned"
+    return "idle" if after.agent.idle else "active"
+
+
+def _declare(standing: Standing, act: Declare, terms: Terms, now: datetime) -> Standing | Ignored:
     """Declare a state of somebody who is there; speaking from their own session they are."""
     attending: Standing | Ignored = standing
     if act.session_id is not None:
         attending = _attend(standing, act.session_id, lease_of(None, terms), Declared())
     if isinstance(attending, Ignored):
         return attending
-    agent = attending.agent
-    if agent.state == "offline":
+    if attending.agent.state == "offline":
         return Ignored("agent_offline")
+    if act.own or act.state is not None:
+        attending = rouse(attending, now)
+    agent = attending.agent
     return replace(attending, agent=as_declared(agent, _spoken(agent.declared or Declared(), act)))
 
 
@@ -150,7 +170,9 @@ def _leave(standing: Standing, act: SignOut, terms: Terms, now: datetime) -> Sta
     until = _last_return(left, terms)
     if until is not None and until > now:
         return replace(left, agent=replace(standing.agent, grace_until=until))
-    gone = replace(standing.agent, state="offline", reason=act.reason, declared=None, grace_until=None)
+    gone = replace(
+        standing.agent, state="offline", reason=act.reason, declared=None, grace_until=None, idle=False
+    )
     return replace(left, agent=gone)
 
 

@@ -100,6 +100,7 @@ _TYPES = {
     "declared_state": "text",
     "declared_reason": "text",
     "draining": "boolean",
+    "idle": "boolean",
     "grace_until": "timestamptz",
     "lease_seconds": "int",
     "version": "bigint",
@@ -123,6 +124,7 @@ def _row(agent: Agent) -> dict[str, Any]:
         "declared_state": declared.state if declared else None,
         "declared_reason": declared.reason if declared else None,
         "draining": agent.draining,
+        "idle": agent.idle,
         "grace_until": agent.grace_until,
         "lease_seconds": agent.lease_seconds,
         "version": agent.version,
@@ -144,6 +146,7 @@ def _agent(row: Any) -> Agent:
         declared=Declared(row.declared_state, row.declared_reason, row.draining)
         if row.declared_state
         else None,
+        idle=row.idle,
         grace_until=row.grace_until,
         lease_seconds=row.lease_seconds,
         version=row.version,

@@ -16,11 +16,12 @@ async def save_tenants(tx: AsyncConnection, documents: Iterable[TenantRevised]) 
         return
     await tx.execute(
         text(
-            "insert into tenants (tenant_id, revision, lease_seconds, grace_seconds) "
+            "insert into tenants (tenant_id, revision, lease_seconds, grace_seconds, idle_seconds) "
             "select * from unnest(cast(:tenants as text[]), cast(:revisions as bigint[]),"
-            " cast(:leases as int[]), cast(:graces as int[])) "
+            " cast(:leases as int[]), cast(:graces as int[]), cast(:idles as int[])) "
             "on conflict (tenant_id) do update set revision = excluded.revision,"
-            " lease_seconds = excluded.lease_seconds, grace_seconds = excluded.grace_seconds "
+            " lease_seconds = excluded.lease_seconds, grace_seconds = excluded.grace_seconds,"
+            " idle_seconds = excluded.idle_seconds "
             "where excluded.revision > tenants.revision"
         ),
         {
@@ -28,6 +29,7 @@ async def save_tenants(tx: AsyncConnection, documents: Iterable[TenantRevised]) 
             "revisions": [row.revision for row in rows],
             "leases": [row.terms.lease_seconds for row in rows],
             "graces": [row.terms.grace_seconds for row in rows],
+            "idles": [row.terms.idle_seconds for row in rows],
         },
     )
 
@@ -74,12 +76,12 @@ async def terms_of(tx: AsyncConnection, tenant_ids: Collection[str]) -> dict[str
         return {}
     rows = await tx.execute(
         text(
-            "select tenant_id, lease_seconds, grace_seconds from tenants"
+            "select tenant_id, lease_seconds, grace_seconds, idle_seconds from tenants"
             " where tenant_id = any(cast(:tenants as text[]))"
         ),
         {"tenants": sorted(tenant_ids)},
     )
-    return dict.fromkeys(tenant_ids, Terms()) | {tenant: Terms(lease, grace) for tenant, lease, grace in rows}
+    return dict.fromkeys(tenant_ids, Terms()) | {tenant: Terms(*seconds) for tenant, *seconds in rows}
 
 
 async def known(tx: AsyncConnection, keys: Iterable[AgentKey]) -> dict[AgentKey, bool]:

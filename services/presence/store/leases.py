@@ -1,16 +1,18 @@
 """Leases in Redis: which sessions live, by Redis' own clock, one script call per batch and tenant.
 
-For each tenant three kinds of key share a hash tag, so that a cluster keeps them in one place:
+For each tenant four kinds of key share a hash tag, so that a cluster keeps them in one place:
 
 - ``…:since``: since when leases have been held here without having been lost, and when they were last
   seen to be; milliseconds. When it is missing, Redis is fresh or was flushed; when it was not seen for ten
   seconds, Redis may be back from an old snapshot. Nobody's absence can be judged for a while then.
 - ``…:sessions:<agent>``: a sorted set of the agent's sessions by the end of their lease.
 - ``…:leases``: a sorted set of the agents by the end of their longest lease.
+- ``…:inputs``: a sorted set of the agents whose sessions tell of input, by the newest; -1 for who is idle.
 
 A session is in its set only from when it was admitted under the agent's lock until it is dropped or the
 agent is claimed as lost under the same lock. So a heartbeat that finds its session there changes
-nothing else, and one that does not asks for the agent's row.
+nothing else, and one that does not asks for the agent's row. So does one after which the agent would no
+longer be idle, or would newly be, by what is known of their sessions' input.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -19,13 +21,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import groupby
 from json import dumps
-from typing import Any
+from typing import Any, Literal, assert_never
 from urllib.parse import quote
 
 from redis import exceptions
 from redis.asyncio import Redis
 
-from services.presence.model import AgentKey, Leased
+from services.presence.model import AgentKey, Leased, Renewal
 from shared.platform.faults import Retryable
 
 _NOW = """
@@ -56,17 +58,30 @@ _RENEW = (
     _NOW
     + _SETTLE
     + """
+local idle = tonumber(ARGV[2])
+local function settled(agent, quiet)
+  local known = tonumber(redis.call('ZSCORE', KEYS[3], agent))
+  if not known then return false end
+  if known < 0 then return quiet >= idle end
+  if now - quiet > known then
+    if quiet >= idle then return false end
+    redis.call('ZADD', KEYS[3], now - quiet, agent)
+    return true
+  end
+  return now - known < idle
+end
 local missing, touched = {}, {}
 for _, beat in ipairs(cjson.decode(ARGV[1])) do
   local place, session, lease = beat[1], beat[2], beat[3]
-  if redis.call('ZSCORE', KEYS[2 + place], session) then
-    redis.call('ZADD', KEYS[2 + place], now + lease, session)
+  if redis.call('ZSCORE', KEYS[3 + place], session) then
+    redis.call('ZADD', KEYS[3 + place], now + lease, session)
     touched[place] = beat[4]
+    if beat[5] >= 0 and not settled(beat[4], beat[5]) then missing[#missing + 1] = place end
   else
     missing[#missing + 1] = place
   end
 end
-for place, agent in pairs(touched) do settle(KEYS[2 + place], agent) end
+for place, agent in pairs(touched) do settle(KEYS[3 + place], agent) end
 return missing
 """
 )
@@ -75,10 +90,13 @@ _LOOK = (
     _NOW
     + """
 local found = {now - since}
-for i = 3, #KEYS do
+for i = 4, #KEYS do
   local ends = redis.call('ZRANGE', KEYS[i], 0, -1, 'WITHSCORES')
   for j = 2, #ends, 2 do ends[j] = tonumber(ends[j]) - now end
-  found[#found + 1] = ends
+  local known = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[i - 3]))
+  local quiet = -2
+  if known then quiet = known < 0 and -1 or now - known end
+  found[#found + 1] = {math.max(quiet, -2), ends}
 end
 return found
 """
@@ -89,8 +107,13 @@ _WRITE = (
     + _SETTLE
     + """
 for i, entry in ipairs(cjson.decode(ARGV[1])) do
-  local sessions = KEYS[2 + i]
+  local sessions = KEYS[3 + i]
   if entry.forget then redis.call('DEL', sessions) end
+  if entry.forget or entry.quiet == -2 then
+    redis.call('ZREM', KEYS[3], entry.agent)
+  elseif entry.quiet then
+    redis.call('ZADD', KEYS[3], entry.quiet == -1 and -1 or now - entry.quiet, entry.agent)
+  end
   for _, name in ipairs(entry.drop) do redis.call('ZREM', sessions, name) end
   for _, lease in ipairs(entry.grant) do redis.call('ZADD', sessions, now + lease[2], lease[1]) end
   settle(sessions, entry.agent)
@@ -110,7 +133,7 @@ _CLAIM = (
     + """
 local claims = {}
 for i = 2, #ARGV, 2 do
-  local sessions, agent, lease = KEYS[2 + i / 2], ARGV[i], tonumber(ARGV[i + 1])
+  local sessions, agent, lease = KEYS[3 + i / 2], ARGV[i], tonumber(ARGV[i + 1])
   local longest = redis.call('ZREVRANGE', sessions, 0, 0, 'WITHSCORES')
   local ended = tonumber(longest[2])
   if now - since < lease or (ended and ended + ARGV[1] > now) then
@@ -125,6 +148,8 @@ return claims
 """
 )
 _ALIVE, _ABSENT = -2, -1
+_RESTING, _UNKNOWN = -1, -2
+"""In place of how long ago the last input was."""
 
 _HEALING = (
     exceptions.ReadOnlyError,
@@ -138,12 +163,17 @@ _HEALING = (
 
 @dataclass(frozen=True, slots=True)
 class LeaseChange:
-    """What becomes of one agent's leases. ``forget`` drops all of them first; grants are seconds."""
+    """What becomes of one agent's leases, and of what is known of their input.
+
+    ``forget`` drops all of it first; grants are seconds.
+    """
 
     key: AgentKey
     grant: Mapping[str, int] = field(default_factory=dict)
     drop: Sequence[str] = ()
     forget: bool = False
+    quiet: timedelta | Literal["resting", "unknown"] | None = None
+    """How long ago the newest input was; None leaves that as it is."""
 
 
 class Leases:
@@ -157,19 +187,24 @@ class Leases:
         self._lapsed = client.register_script(_LAPSED)
         self._claim = client.register_script(_CLAIM)
 
-    async def renew(self, beats: Iterable[tuple[AgentKey, str, int]]) -> set[AgentKey]:
-        """Renew the leases of sessions, in seconds; returns the agents with a session that has none.
+    async def renew(self, beats: Iterable[Renewal]) -> set[AgentKey]:
+        """Renew the leases of sessions; returns the agents whose rows must be asked.
 
-        Such a session is left alone: only the agent's row knows whether it may come in.
+        A session without a lease is left alone: only the agent's row knows whether it may come in.
         """
         unsettled: set[AgentKey] = set()
-        for tenant_id, group in groupby(sorted(beats), key=lambda beat: beat[0].tenant_id):
+        for tenant_id, group in groupby(sorted(beats, key=_agent), key=_tenant):
             own = list(group)
-            agents = sorted({key for key, _, _ in own})
+            agents = sorted({beat.key for beat in own})
             places = {key: place for place, key in enumerate(agents, 1)}
-            wanted = [(places[key], name, seconds * 1000, key.agent_id) for key, name, seconds in own]
+            wanted = [
+                (places[key], name, seconds * 1000, key.agent_id, _quiet(quiet))
+                for key, name, seconds, _, quiet in own
+            ]
             async with _failover_heals():
-                missing = await self._renew(self._keys(tenant_id, agents), [dumps(wanted)])
+                missing = await self._renew(
+                    self._keys(tenant_id, agents), [dumps(wanted), own[0].idle_seconds * 1000]
+                )
             unsettled.update(agents[place - 1] for place in missing)
         return unsettled
 
@@ -178,28 +213,22 @@ class Leases:
         found: dict[AgentKey, Leased] = {}
         for tenant_id, agents in _by_tenant(keys):
             async with _failover_heals():
-                age, *sets = await self._look(self._keys(tenant_id, agents))
-            for key, ends in zip(agents, sets, strict=True):
+                age, *each = await self._look(self._keys(tenant_id, agents), [key.agent_id for key in agents])
+            for key, (quiet, ends) in zip(agents, each, strict=True):
                 left = {
                     name: timedelta(milliseconds=rest)
                     for name, rest in zip(ends[::2], ends[1::2], strict=True)
                 }
-                found[key] = Leased(timedelta(milliseconds=age), left)
+                found[key] = Leased(
+                    _span(age), left, quiet=None if quiet < 0 else _span(quiet), rests=quiet == _RESTING
+                )
         return found
 
     async def write(self, changes: Iterable[LeaseChange]) -> None:
         """Grant, drop and forget leases; the agents' locks are held."""
         by_key = {change.key: change for change in changes}
         for tenant_id, agents in _by_tenant(by_key):
-            entries = [
-                {
-                    "agent": key.agent_id,
-                    "forget": by_key[key].forget,
-                    "drop": list(by_key[key].drop),
-                    "grant": [[name, seconds * 1000] for name, seconds in by_key[key].grant.items()],
-                }
-                for key in agents
-            ]
+            entries = [_entry(by_key[key]) for key in agents]
             async with _failover_heals():
                 await self._write(self._keys(tenant_id, agents), [dumps(entries)])
 
@@ -231,7 +260,41 @@ class Leases:
 
     def _keys(self, tenant_id: str, agents: Iterable[AgentKey]) -> list[str]:
         place = f"{self._prefix}presence:{{{quote(tenant_id, safe='')}}}"
-        return [f"{place}:since", f"{place}:leases", *(f"{place}:sessions:{key.agent_id}" for key in agents)]
+        sessions = (f"{place}:sessions:{key.agent_id}" for key in agents)
+        return [f"{place}:since", f"{place}:leases", f"{place}:inputs", *sessions]
+
+
+def _agent(beat: Renewal) -> AgentKey:
+    return beat.key
+
+
+def _tenant(beat: Renewal) -> str:
+    return beat.key.tenant_id
+
+
+def _quiet(quiet: timedelta | None) -> int:
+    return _UNKNOWN if quiet is None else _milliseconds(quiet)
+
+
+def _entry(change: LeaseChange) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "agent": change.key.agent_id,
+        "forget": change.forget,
+        "drop": list(change.drop),
+        "grant": [[name, seconds * 1000] for name, seconds in change.grant.items()],
+    }
+    match change.quiet:
+        case None:
+            pass
+        case "resting":
+            entry["quiet"] = _RESTING
+        case "unknown":
+            entry["quiet"] = _UNKNOWN
+        case timedelta() as quiet:
+            entry["quiet"] = _milliseconds(quiet)
+        case other:
+            assert_never(other)
+    return entry
 
 
 def _by_tenant(keys: Iterable[AgentKey]) -> list[tuple[str, list[AgentKey]]]:

@@ -1,7 +1,8 @@
 """Agents with their sessions: read together under the agents' locks, and saved together."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -48,7 +49,7 @@ class Standings:
         ended = {(_key(change), name) for change in changes for name in _ended(change)}
         await sessions.end_sessions(tx, ended, now)
         await sessions.forget_open_sessions(tx, [_key(change) for change in changes if _left(change)])
-        await self.leases.write(filter(None, map(_lease_change, changes)))
+        await self.leases.write(filter(None, (_lease_change(change, now) for change in changes)))
 
 
 def _key(change: Change) -> AgentKey:
@@ -66,11 +67,24 @@ def _ended(change: Change) -> list[str]:
     ]
 
 
-def _lease_change(change: Change) -> LeaseChange | None:
+def _lease_change(change: Change, now: datetime) -> LeaseChange | None:
     after = change.after
     if _left(change) or after.agent.is_lost:  # their next heartbeat must ask for the row
         return LeaseChange(_key(change), forget=True)
     dropped = [name for name, life in after.sessions.items() if life == Ended()]
-    if not dropped and not after.renewals:
+    quiet = _quiet(change, now)
+    if not dropped and not after.renewals and quiet is None:
         return None
-    return LeaseChange(_key(change), grant=after.renewals, drop=dropped)
+    return LeaseChange(_key(change), grant=after.renewals, drop=dropped, quiet=quiet)
+
+
+def _quiet(change: Change, now: datetime) -> timedelta | Literal["resting"] | None:
+    """Return what is to be known of the agent's input, if anything new is."""
+    before, after = change.before, change.after
+    if after.last_input is None:
+        return None
+    if after.agent.idle:
+        return "resting"
+    if after.last_input == before.last_input and not before.agent.idle:
+        return None
+    return max(now - after.last_input, timedelta())
