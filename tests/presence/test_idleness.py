@@ -1,6 +1,7 @@
 """Away because no input came: by rule, and on a real PostgreSQL and a real Redis."""
 
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -17,10 +18,11 @@ from services.presence.model import (
     Terms,
 )
 from shared.contracts.actors import Actor
+from shared.contracts.agent_signals import AgentHeartbeat
 from shared.contracts.agents import AgentChanged
 from shared.contracts.event import Event, Model
 from tests import desk_events as desk
-from tests.desk_events import NOON, TENANT
+from tests.desk_events import NOON
 from tests.presence.builders import (
     ENDED,
     LIVE,
@@ -46,7 +48,7 @@ def quiet(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def here(last_input: float | None = -899, state: str = "online", **fields: object) -> Standing:
+def here(last_input: float | None = -899, state: str = "online", **fields: Any) -> Standing:
     """Somebody with a living tab whose last input was so many seconds from noon."""
     return Standing(
         an_agent(state, **fields),
@@ -55,7 +57,7 @@ def here(last_input: float | None = -899, state: str = "online", **fields: objec
     )
 
 
-def idle(last_input: float | None = None, **fields: object) -> Standing:
+def idle(last_input: float | None = None, **fields: Any) -> Standing:
     """Somebody who was declared online and is away for want of input."""
     declared = fields.pop("declared", Declared())
     return here(last_input, "away", reason="idle", idle=True, declared=declared, **fields)
@@ -153,7 +155,7 @@ def test_how_long_a_session_is_quiet_is_told_by_its_own_clock(
     active: float | None, told: float | None
 ) -> None:
     said = heartbeat(active_at=None if active is None else after(active))
-    act = hear_heartbeat(Event("1", "test", "chatdesk.agent.heartbeat.v1", "ann", NOON, TENANT, said)).act
+    act = hear_heartbeat(cast(Event[AgentHeartbeat], desk.an_event(said))).act
 
     assert isinstance(act, Beat)
     assert act.quiet == (None if told is None else quiet(told))
