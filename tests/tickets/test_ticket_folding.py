@@ -7,8 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.tickets.app import HANDLES
 from services.tickets.decisions.folding import Folded, fold, wanted
 from services.tickets.model import DocumentKey, Facts, PairKey, Ticket, TicketKey
+from shared.contracts.agents import AgentChanged
 from shared.contracts.event import Event, Model
 from shared.contracts.ticket_commands import TicketCommand
 from shared.contracts.tickets import (
@@ -147,6 +149,23 @@ def test_an_agent_may_be_given_a_ticket_from_the_event_that_names_them() -> None
     folded = _fold(diverted(), give(to="ada"), an_agent("ada"), give(to="ada"))
 
     assert _said(folded) == [TicketOpened, TicketCommandRefused, TicketAssigned]
+
+
+def test_a_ticket_stays_whose_it_is_when_they_leave_and_its_customer_writes_on() -> None:
+    folded = _fold(
+        an_agent("ada"),
+        diverted(version=3),
+        give(to="ada"),
+        AgentChanged(agent_id="ada", state="offline", cause="lost", since=NOON, version=2),
+        message_added(version=4, received_at=at(1)),
+        queued(version=5),
+        diverted(version=6),
+    )
+
+    (ticket,) = folded.tickets.values()
+    assert (ticket.state, ticket.agent_id) == ("assigned", "ada")
+    assert _said(folded) == [TicketOpened, TicketAssigned]
+    assert "chatdesk.agent.changed.v1" not in HANDLES
 
 
 def test_a_record_within_the_chat_raises_the_version_that_a_close_names() -> None:

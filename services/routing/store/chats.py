@@ -121,12 +121,13 @@ class Chats:
         )
 
     async def unanswered(self, tx: AsyncConnection, agents: Iterable[Key]) -> dict[Key, tuple[Key, ...]]:
-        """List the chats of each agent whose last word is the customer's, oldest first."""
+        """List the chats of each agent whose last word is the customer's, in the order of queues."""
         return await self._list(
             tx,
             agents,
             "select c.chat_id from chats c where c.tenant_id = u.tenant_id and c.agent_id = u.name"
-            " and c.state = 'assigned' and c.last_word = 'customer' order by c.waiting_since, c.chat_id",
+            " and c.state = 'assigned' and c.last_word = 'customer'"
+            " order by c.priority desc, c.waiting_since, c.chat_id",
         )
 
     async def left_in(self, tx: AsyncConnection, departments: Iterable[Key]) -> dict[Key, tuple[Key, ...]]:
