@@ -2,7 +2,7 @@
 
 from faststream.asgi import AsgiFastStream
 
-from services.routing.decisions import acts, inbound, pending, people
+from services.routing.decisions import acts, inbound, marks, moving, pending, people
 from services.routing.decisions.fold import Step
 from services.routing.handlers import RoutingHandlers
 from services.routing.store import Store
@@ -19,6 +19,10 @@ STEPS: dict[str, Step] = {
     "chatdesk.chat.assign.v1": acts.assign,
     "chatdesk.chat.mark_pending.v1": pending.mark_pending,
     "chatdesk.chat.unmark_pending.v1": pending.unmark_pending,
+    "chatdesk.chat.flag.v1": marks.flag,
+    "chatdesk.chat.unflag.v1": marks.unflag,
+    "chatdesk.chat.set_priority.v1": marks.set_priority,
+    "chatdesk.chat.set_department.v1": moving.set_department,
     "chatdesk.agent.changed.v1": people.agent_changed,
     "chatdesk.ticket.closed.v1": people.ticket_closed,
     "chatdesk.directory.agent.v1": people.agent_document,

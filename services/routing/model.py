@@ -89,6 +89,8 @@ class Chat(Changeable):
     silent_since: datetime | None = None
     """From when the customer's silence counts while the last word is ours: our last reply, or the end of
     what had exempted the chat."""
+    flagged: bool = False
+    """No timer moves or closes it."""
     pending_until: datetime | None = None
     """When a parked chat goes on by itself; its agent holds no slot for it until then."""
 

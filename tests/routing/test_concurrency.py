@@ -8,7 +8,13 @@ import pytest
 from sqlalchemy import text
 
 from shared.contracts.actors import Actor
-from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatMarkPending, ChatUnmarkPending
+from shared.contracts.chat_commands import (
+    ChatAssign,
+    ChatClose,
+    ChatMarkPending,
+    ChatSetDepartment,
+    ChatUnmarkPending,
+)
 from shared.contracts.chats import ChatAssigned
 from shared.contracts.directory import RoutingRule, RoutingRulesDocument
 from shared.contracts.event import Model
@@ -163,6 +169,9 @@ def an_hour(chance: Random, held: Sequence[str]) -> list[list[Model]]:
             lambda: ChatAssign(by=SUPERVISOR, chat_id=chat_id, agent_id=agent),
             lambda: ChatMarkPending(by=SUPERVISOR, chat_id=chat_id, reason="internal"),
             lambda: ChatUnmarkPending(by=SUPERVISOR, chat_id=chat_id),
+            lambda: ChatSetDepartment(
+                by=SUPERVISOR, chat_id=chat_id, department_id=chance.choice(["sales", "help"])
+            ),
             lambda: ChatAssign(
                 by=SUPERVISOR, chat_id=chat_id, department_id=chance.choice(["sales", "help"])
             ),
@@ -176,7 +185,7 @@ def an_hour(chance: Random, held: Sequence[str]) -> list[list[Model]]:
                 departments=chance.choice(SHARED),
             ),
         ]
-        return chance.choices(acts, weights=[8, 3, 3, 2, 2, 2, 2, 1])[0]()
+        return chance.choices(acts, weights=[8, 3, 3, 2, 2, 2, 2, 2, 1])[0]()
 
     return [[one() for _ in range(chance.randint(1, 4))] for _ in range(120)]
 

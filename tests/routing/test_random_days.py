@@ -19,11 +19,23 @@ from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import (
     ChatAssign,
     ChatClose,
+    ChatCommand,
+    ChatFlag,
     ChatMarkPending,
     ChatReply,
+    ChatSetDepartment,
+    ChatSetPriority,
+    ChatUnflag,
     ChatUnmarkPending,
 )
-from shared.contracts.chats import ChatAssigned, ChatFact, ChatPendingUnmarked
+from shared.contracts.chats import (
+    ChatAssigned,
+    ChatClosed,
+    ChatFact,
+    ChatFlagged,
+    ChatPendingUnmarked,
+    ChatUnflagged,
+)
 from shared.contracts.content import Text
 from shared.contracts.directory import RoutingRule, RoutingRulesDocument
 from shared.contracts.event import Model
@@ -81,6 +93,7 @@ class Days(RuleBasedStateMachine):
         self._revision = 1
         self._last = 0
         self._chats: dict[str, ChatFact] = {}
+        self._flagged: set[str] = set()
 
     def _hear(self, *inputs: Model) -> None:
         self.centre.run(self._heard(inputs))
@@ -97,6 +110,10 @@ class Days(RuleBasedStateMachine):
         before = self._chats.get(said.chat_id)
         assert said.version == (before.version if before else 0) + 1
         self._chats[said.chat_id] = said
+        if isinstance(said, ChatFlagged | ChatUnflagged):
+            (self._flagged.add if isinstance(said, ChatFlagged) else self._flagged.discard)(said.chat_id)
+        if isinstance(said, ChatClosed) and said.reason == "customer_inactive":
+            assert said.chat_id not in self._flagged, "a flagged chat was closed by a timer"
         if isinstance(said, ChatPendingUnmarked):
             assert before is not None
             assert said.agent_id == before.agent_id, "woken with somebody else"
@@ -200,6 +217,19 @@ class Days(RuleBasedStateMachine):
     def a_parked_chat_is_taken_up(self, n: int) -> None:
         if parked := [one for one in self._chats.values() if one.state == "pending"]:
             self._hear(ChatUnmarkPending(by=SUPERVISOR, chat_id=parked[n % len(parked)].chat_id))
+
+    @rule(n=nth, department=departments, what=st.sampled_from(["flag", "unflag", "up", "down", "move"]))
+    def a_supervisor_marks_or_moves_a_chat(self, n: int, department: str, what: str) -> None:
+        if (chat := self._chat(n)) is not None:
+            about: dict[str, Any] = {"by": SUPERVISOR, "chat_id": chat.chat_id}
+            commands: dict[str, ChatCommand] = {
+                "flag": ChatFlag(**about),
+                "unflag": ChatUnflag(**about),
+                "up": ChatSetPriority(**about, priority=1),
+                "down": ChatSetPriority(**about, priority=-1),
+                "move": ChatSetDepartment(**about, department_id=department),
+            }
+            self._hear(commands[what])
 
     @rule(minutes=minutes)
     def time_passes(self, minutes: float) -> None:

@@ -74,8 +74,9 @@ def test_a_silent_customer_s_answered_chat_is_closed_by_the_system_and_its_slot_
         a_chat(silent_since=NOON),
         a_diverted_chat(silent_since=NOON),
         replace(ANSWERED, state=State.CLOSED),
+        replace(ANSWERED, flagged=True),
     ],
-    ids=["the customer's last word", "queued", "diverted", "closed"],
+    ids=["the customer's last word", "queued", "diverted", "closed", "flagged"],
 )
 def test_no_other_chat_is_closed_for_silence(chat: Chat) -> None:
     changes = rang(chat)

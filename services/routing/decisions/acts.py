@@ -2,10 +2,9 @@
 
 from typing import cast
 
-from services.routing.decisions.choice import Verdict
 from services.routing.decisions.commands import judge_assign, judge_holder, judge_receiver, judge_reply
 from services.routing.decisions.floor import Floor
-from services.routing.decisions.refusals import chat_of, is_closed, refuse
+from services.routing.decisions.refusals import chat_of, is_closed, refuse, unavailable
 from services.routing.decisions.silence import await_customer
 from services.routing.model import Agent, Chat, Department
 from shared.contracts import chats
@@ -104,4 +103,4 @@ def _receiver(floor: Floor, chat: Chat, command: ChatAssign) -> Agent | str:
     if choice.agent is not None:
         floor.turn_taken(department, choice.agent)
         return choice.agent
-    return "all_full" if choice.counts.get(Verdict.FULL) else "nobody_online"
+    return unavailable(floor, department) or "nobody_online"

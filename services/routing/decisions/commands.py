@@ -26,7 +26,7 @@ def judge_reply(chat: Chat | None, command: ChatReply) -> str | None:
 
 
 def judge_holder(chat: Chat | None, command: ChatCommand) -> str | None:
-    """What the agent who holds a live chat may do with it, and so may supervisors: close it, park it."""
+    """What the agent who holds a live chat may do with it, and so may supervisors: close, park, flag."""
     if chat is None:
         return "unknown_chat"
     if refusal := _not_live_or_stale(chat, command):
@@ -38,15 +38,20 @@ def judge_holder(chat: Chat | None, command: ChatCommand) -> str | None:
 
 def judge_assign(chat: Chat | None, command: ChatAssign) -> str | None:
     """Supervisors assign live chats, to a department, an agent within it, or any agent."""
+    if refusal := judge_supervising(chat, command):
+        return refusal
+    if command.agent_id is None and command.department_id is None:
+        return "unknown_agent"
+    return None
+
+
+def judge_supervising(chat: Chat | None, command: ChatCommand) -> str | None:
+    """What only supervisors may do with a live chat: move it up its queue, or to another department."""
     if chat is None:
         return "unknown_chat"
     if refusal := _not_live_or_stale(chat, command):
         return refusal
-    if command.by.role not in _SUPERVISING:
-        return "role_not_allowed"
-    if command.agent_id is None and command.department_id is None:
-        return "unknown_agent"
-    return None
+    return None if command.by.role in _SUPERVISING else "role_not_allowed"
 
 
 def judge_receiver(agent: Agent | None, chat: Chat, department_id: str | None) -> str | None:

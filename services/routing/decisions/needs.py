@@ -14,7 +14,7 @@ from services.routing.decisions.rules import department_for, fallbacks
 from services.routing.model import NOTHING_KNOWN, Agent, Chat, Documents, Key, Needs, State, due_key
 from shared.contracts import directory
 from shared.contracts.agents import AgentChanged
-from shared.contracts.chat_commands import ChatAssign, ChatCommand
+from shared.contracts.chat_commands import ChatAssign, ChatCommand, ChatSetDepartment
 from shared.contracts.event import Event, Model
 from shared.contracts.inbound_messages import InboundMessage, MessageReceived
 from shared.contracts.pair import Pair
@@ -45,6 +45,9 @@ def _add(needs: Needs, event: Event[Model]) -> None:
             needs.loads_change = True
             if isinstance(data, ChatAssign):
                 _add_assignment(needs, tenant_id, data)
+            elif isinstance(data, ChatSetDepartment):
+                needs.assigned_by_hand.add((tenant_id, data.chat_id))
+                needs.departments.add((tenant_id, data.department_id))
         case TicketClosed():
             needs.chats.add((tenant_id, data.chat_id))
         case AgentChanged():

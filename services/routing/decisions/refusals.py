@@ -7,7 +7,13 @@ from services.routing.decisions.choice import Verdict, verdict
 from services.routing.decisions.floor import Floor
 from services.routing.model import LIVE, Chat, Department, Key
 from shared.contracts import chats
-from shared.contracts.chat_commands import ChatAssign, ChatCommand, ChatReply
+from shared.contracts.chat_commands import (
+    ChatAssign,
+    ChatCommand,
+    ChatReply,
+    ChatSetDepartment,
+    ChatSetPriority,
+)
 from shared.platform.outcome import Received
 
 _NAMED = 20
@@ -57,12 +63,22 @@ def is_closed(floor: Floor, department: Department) -> bool:
     return department.calendar_id is not None and (calendar is None or not is_open(calendar, floor.now))
 
 
+def unavailable(floor: Floor, department: Department) -> str | None:
+    """Say why a locked department takes no chat that is given to it now, or None: somebody can take it."""
+    if is_closed(floor, department):
+        return "department_closed"
+    choice = floor.ranking(department.key).choose()
+    if choice.agent is not None:
+        return None
+    return "all_full" if choice.counts.get(Verdict.FULL) else "nobody_online"
+
+
 def _available(floor: Floor, chat: Chat | None, command: ChatCommand) -> chats.Availability | None:
     """Return who is available in the departments a chat was to go to: the one asked for, and its own.
 
     A department is so while it is open; its agents also after hours, for they can be named themselves.
     """
-    if not isinstance(command, ChatAssign) or chat is None:
+    if not isinstance(command, ChatAssign | ChatSetDepartment) or chat is None:
         return None
     asked = {name for name in (command.department_id, chat.department_id) if name is not None}
     departments = [
@@ -108,7 +124,7 @@ def _roles(command: ChatCommand) -> tuple[str, ...]:
     match command:
         case ChatReply():
             return ("agent",)
-        case ChatAssign():
+        case ChatAssign() | ChatSetDepartment() | ChatSetPriority():
             return ("supervisor", "admin")
         case _:
             return ("agent", "supervisor", "admin")
@@ -123,12 +139,13 @@ def _wrong_receiver(floor: Floor, tenant_id: str, command: ChatAssign, reason: s
         case "not_a_member":
             return f"agent_id {command.agent_id!r} is no member of department_id {command.department_id!r}"
         case "unknown_department":
-            return _unknown_department(floor, (tenant_id, command.department_id or ""))
+            return unknown_department(floor, (tenant_id, command.department_id or ""))
         case _:
             return None
 
 
-def _unknown_department(floor: Floor, asked: Key) -> str:
+def unknown_department(floor: Floor, asked: Key) -> str:
+    """Name the departments there are, or the one that took over."""
     heir = floor.current(asked)
     if heir is not None and heir != asked:
         return f"department_id {asked[1]!r} is retired, its successor is {heir[1]!r}"

@@ -10,7 +10,7 @@ from shared.platform.outcome import Due
 
 def await_customer(floor: Floor, chat: Chat) -> None:
     """Let the customer's silence count from our last word: one row per chat, however many replies."""
-    if chat.silent_since is None or chat.state is not State.ASSIGNED:
+    if chat.silent_since is None or chat.flagged or chat.state is not State.ASSIGNED:
         return
     limit = chat.silent_since + _patience(floor, chat)
     floor.outcome.schedule.append(Due(CUSTOMER_SILENT, due_name(chat.key), chat.tenant_id, limit))
@@ -21,7 +21,9 @@ def customer_silent(floor: Floor, row: Due, cause: Cause, chat: Chat) -> None:
 
     Inputs are read up to ``row.at`` and no further: what the customer said after it may not be known yet.
     """
-    if chat.state is not State.ASSIGNED or chat.last_word != "business" or chat.silent_since is None:
+    if chat.state is not State.ASSIGNED or chat.flagged:
+        return
+    if chat.last_word != "business" or chat.silent_since is None:
         return
     if chat.silent_since + _patience(floor, chat) > row.at:
         await_customer(floor, chat)

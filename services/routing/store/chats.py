@@ -34,6 +34,7 @@ _COLUMNS = {
     "last_word": "text",
     "silent_since": "timestamptz",
     "pending_until": "timestamptz",
+    "flagged": "boolean",
 }
 _NAMES = ", ".join(_COLUMNS)
 _ARRAYS = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in _COLUMNS.items())

@@ -1,4 +1,4 @@
-"""What `chatdesk why` says of parked chats and timers."""
+"""What `chatdesk why` says of parked, flagged and moved chats."""
 
 from typing import Any
 
@@ -49,6 +49,17 @@ def a_fact(kind: type[chats.ChatFact], **fields: Any) -> str:
         (
             a_fact(chats.ChatPendingUnmarked, by=ANN, reason="unmarked"),
             "goes on with ann, by agent ann (unmarked)",
+        ),
+        (a_fact(chats.ChatFlagged, by=ANN), "flagged by agent ann: no timer moves or closes it"),
+        (a_fact(chats.ChatUnflagged, by=ANN), "no longer flagged, by agent ann: its timers count again"),
+        (a_fact(chats.ChatPrioritySet, by=ANN), "priority 0, by agent ann"),
+        (
+            a_fact(chats.ChatMoved, by=ANN, previous_department_id="help", reason="by_hand"),
+            "moved from help to sales, by agent ann (by hand)",
+        ),
+        (
+            a_fact(chats.ChatMoved, previous_department_id="help", reason="no_agents_online"),
+            "moved from help to sales (no agents online)",
         ),
     ],
 )

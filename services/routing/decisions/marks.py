@@ -1,0 +1,52 @@
+"""Marks on a chat: a flag, which holds its timers up, and the priority that orders its queue."""
+
+from typing import cast
+
+from services.routing.decisions.commands import judge_holder, judge_supervising
+from services.routing.decisions.floor import Floor
+from services.routing.decisions.refusals import chat_of, refuse
+from services.routing.decisions.silence import await_customer
+from shared.contracts import chats
+from shared.contracts.chat_commands import ChatFlag, ChatSetPriority, ChatUnflag
+from shared.platform.outcome import Received
+
+
+def flag(floor: Floor, received: Received) -> None:
+    """Exempt a live chat from its timers, whoever holds it and wherever it goes, until it is unflagged."""
+    command = cast(ChatFlag, received.event.data)
+    chat = chat_of(floor, received, command)
+    if (refusal := judge_holder(chat, command)) is not None or chat is None:
+        refuse(floor, received, command, chat, refusal or "unknown_chat")
+        return
+    if chat.last_word == "business":
+        floor.customer_awaited_no_more(chat)
+    told = {"by": command.by, "note": command.note}
+    floor.tell(received.event.as_cause(), chat.after(flagged=True), chats.ChatFlagged, **told)
+
+
+def unflag(floor: Floor, received: Received) -> None:
+    """Let a chat's timers count again, from now."""
+    command = cast(ChatUnflag, received.event.data)
+    chat = chat_of(floor, received, command)
+    refusal = judge_holder(chat, command)
+    if refusal is None and chat is not None and not chat.flagged:
+        refusal = "not_flagged"
+    if refusal is not None or chat is None:
+        refuse(floor, received, command, chat, refusal or "unknown_chat")
+        return
+    cause = received.event.as_cause()
+    chat = chat.after(flagged=False, silent_since=floor.now)
+    floor.tell(cause, chat, chats.ChatUnflagged, by=command.by)
+    if chat.last_word == "business":
+        await_customer(floor, chat)
+
+
+def set_priority(floor: Floor, received: Received) -> None:
+    """Move a live chat up or down its queue, or to where it would be in one. Its arrival stays."""
+    command = cast(ChatSetPriority, received.event.data)
+    chat = chat_of(floor, received, command)
+    if (refusal := judge_supervising(chat, command)) is not None or chat is None:
+        refuse(floor, received, command, chat, refusal or "unknown_chat")
+        return
+    chat = chat.after(priority=command.priority)
+    floor.tell(received.event.as_cause(), chat, chats.ChatPrioritySet, by=command.by)
