@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from ops.stack import Addresses
 from ops.topics import read
 from shared.platform.database import Database
 from shared.platform.journal import Journal, OutboxRow
-from shared.platform.lanes import LEASE_SECONDS, Lanes
+from shared.platform.lanes import LEASE_SECONDS, RENEW_SECONDS, ROWS_A_ROUND, Lanes
 from shared.platform.letters import LARGEST_EVENT, lane_of
 from shared.platform.publisher import KafkaPublisher, Published
 from shared.platform.tables import LANES
@@ -27,6 +28,7 @@ from tests.pipeline.waiting import until_holds
 pytestmark = pytest.mark.servers
 
 KEYS = [f"key-{n}" for n in range(8)]
+MANY = [f"one-of-many-{n}" for n in range(150)]
 
 
 class Edge:
@@ -117,6 +119,44 @@ async def test_lane_that_fails_does_not_starve_the_others_however_long_it_is(dat
     for _ in range(2):
         await lanes.drain_once()
     assert edge.first("key-1") == ["0"]
+
+
+async def test_a_long_outbox_leaves_once_and_in_order_though_rounds_are_read_ahead(
+    database: Database,
+) -> None:
+    edge = Edge(most=ROWS_A_ROUND)
+    await say(database, *((key, str(n)) for n in range(50) for key in MANY))
+    await drained(lanes_of(database, edge))
+    assert {key: edge.first(key) for key in MANY} == {key: [str(n) for n in range(50)] for key in MANY}
+    assert len(edge.log) == 50 * len(MANY)
+    assert await waiting(database) == 0
+
+
+async def test_the_round_read_ahead_does_not_overtake_what_was_not_acknowledged(database: Database) -> None:
+    edge = Edge(most=ROWS_A_ROUND)
+    edge.fails = lambda row: row.key == MANY[0]
+    await say(database, *((key, str(n)) for n in range(50) for key in MANY))
+    lanes = lanes_of(database, edge)
+    await lanes.drain_once()
+    edge.fails = lambda _: False
+    await drained(lanes)
+    assert {key: edge.first(key) for key in MANY} == {key: [str(n) for n in range(50)] for key in MANY}
+
+
+async def test_row_that_was_committed_late_is_found_behind_rounds_read_ahead(database: Database) -> None:
+    """Its id is smaller than those on their way, and its lane has more to read behind them."""
+    edge, clock = Edge(most=ROWS_A_ROUND), SetClock()
+    lanes = lanes_of(database, edge, clock=clock)
+    late = next(f"late-{n}" for n in itertools.count() if lane_of(f"late-{n}") == lane_of(MANY[0]))
+    async with database.transaction() as tx:
+        await Journal().say(tx, [OutboxRow(lane_of(late), "chats.v1", late, b"0")], NOON)
+        await say(database, *((key, str(n)) for n in range(50) for key in MANY))
+        await lanes.drain_once()
+    await lanes.drain_once()
+    assert edge.first(late) == []
+    clock.pass_time(RENEW_SECONDS)
+    await lanes.drain_once()
+    assert edge.first(late) == ["0"]
 
 
 async def test_answer_that_is_lost_is_sent_again_and_first_occurrences_stay_in_order(
