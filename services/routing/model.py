@@ -253,6 +253,8 @@ class Facts:
     held: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     left: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     """What waits in retired departments, queued or as a ticket."""
+    entered: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
+    """What waits in departments whose limit changed, who entered the queue first before the others."""
 
 
 @dataclass(slots=True)
@@ -273,6 +275,7 @@ class Needs:
     queues: set[Key] = field(default_factory=set)
     held: set[Key] = field(default_factory=set)
     left: set[Key] = field(default_factory=set)
+    entered: set[Key] = field(default_factory=set)
     states_change: bool = False
     loads_change: bool = False
 

@@ -37,6 +37,7 @@ SOURCE = "routing"
 SERVE_QUEUE = "serve_queue"
 AGENT_LOST = "agent_lost"
 WAITED_TOO_LONG = "waited_too_long"
+WAIT_LIMITS = "wait_limits"
 CUSTOMER_SILENT = "customer_silent"
 PENDING_OVER = "pending_over"
 DEPARTMENT_RETIRED = "department_retired"
@@ -326,10 +327,10 @@ class Floor:
         self.limit_wait(chat)
         return chat
 
-    def limit_wait(self, chat: Chat) -> None:
-        """Set the end of a chat's wait, from its entry into the queue."""
+    def limit_wait(self, chat: Chat, since: datetime | None = None) -> None:
+        """Set the end of a chat's wait, which began now unless it is said since when it counts."""
         department = self.department(chat.department) if chat.department is not None else None
-        limit = self.now + (department.max_wait if department is not None else Department("", "").max_wait)
+        limit = (since or self.now) + (department or Department("", "")).max_wait
         self.outcome.schedule.append(Due(WAITED_TOO_LONG, due_name(chat.key), chat.tenant_id, limit))
 
     def _queue(self, cause: Cause, chat: Chat, why: Any, reason: str | None) -> Chat:

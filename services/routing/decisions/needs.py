@@ -7,6 +7,7 @@ from services.routing.decisions.floor import (
     CUSTOMER_SILENT,
     DEPARTMENT_RETIRED,
     PENDING_OVER,
+    WAIT_LIMITS,
     WAITED_TOO_LONG,
 )
 from services.routing.decisions.keywords import ends_chat
@@ -83,6 +84,8 @@ def needs_of_dues(dues: Iterable[Due]) -> Needs:
         elif row.kind == PENDING_OVER:
             needs.chats.add(key)
             needs.going_on.add(key)
+        elif row.kind == WAIT_LIMITS:
+            needs.entered.add(key)
         elif row.kind == DEPARTMENT_RETIRED:
             needs.left.add(key)
             needs.departments.add(key)

@@ -3,6 +3,7 @@
 from typing import cast
 
 from services.routing.decisions.floor import AGENT_LOST, DEPARTMENT_RETIRED, SERVE_QUEUE, Floor
+from services.routing.decisions.limits import look_at_limits
 from services.routing.model import Agent, State
 from shared.contracts import directory
 from shared.contracts.agents import AgentChanged
@@ -74,6 +75,7 @@ def directory_document(floor: Floor, received: Received) -> None:
     match document:
         case directory.DepartmentDocument():
             affected = [document.id]
+            look_at_limits(floor, (tenant_id, document.id))
             moves = floor.directory(tenant_id).moves
             heir = moves.get(document.id, document.id)
             for retired in (one for one, target in moves.items() if target == heir):

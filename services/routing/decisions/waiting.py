@@ -7,16 +7,22 @@ from services.routing.decisions.floor import (
     DEPARTMENT_RETIRED,
     PENDING_OVER,
     SERVE_QUEUE,
+    WAIT_LIMITS,
     WAITED_TOO_LONG,
     Floor,
 )
+from services.routing.decisions.limits import limits_changed, look_at_limits, waited_too_long
 from services.routing.decisions.pending import pending_over
 from services.routing.decisions.silence import customer_silent
 from services.routing.model import LOOK_AT, Chat, Key, State, due_key
 from shared.contracts.event import Cause, derived_id
 from shared.platform.outcome import Due
 
-_OF_ONE_CHAT = {CUSTOMER_SILENT: customer_silent, PENDING_OVER: pending_over}
+_OF_ONE_CHAT = {
+    CUSTOMER_SILENT: customer_silent,
+    PENDING_OVER: pending_over,
+    WAITED_TOO_LONG: waited_too_long,
+}
 """Timers about one chat, each with its rule."""
 _WAITING = frozenset({State.QUEUED, State.DIVERTED})
 
@@ -31,8 +37,8 @@ def due(floor: Floor, row: Due) -> None:
             _retired(floor, row, key)
         case kind if kind == AGENT_LOST:
             _lost(floor, row, key)
-        case kind if kind == WAITED_TOO_LONG:
-            _waited_too_long(floor, row, key)
+        case kind if kind == WAIT_LIMITS:
+            limits_changed(floor, row, key)
         case kind if kind in _OF_ONE_CHAT:
             if (chat := floor.chats.get(key)) is not None:
                 _OF_ONE_CHAT[kind](floor, row, _cause(row, chat), chat)
@@ -73,6 +79,7 @@ def _retired(floor: Floor, row: Due, department: Key) -> None:
         if chat is not None and chat.department == department and chat.state in _WAITING:
             floor.move_on(_cause(row, chat), chat)
     floor.sweep(SERVE_QUEUE, target)
+    look_at_limits(floor, target)
     if len(listed) == LOOK_AT:
         floor.sweep(DEPARTMENT_RETIRED, department)
 
@@ -91,21 +98,6 @@ def _lost(floor: Floor, row: Due, agent_key: Key) -> None:
             floor.settle(_cause(row, chat), chat, reason="agent_lost")
     if len(held) == LOOK_AT:
         floor.sweep(AGENT_LOST, agent_key)
-
-
-def _waited_too_long(floor: Floor, row: Due, key: Key) -> None:
-    """End a wait, unless the chat has gone on or waits anew since this was set.
-
-    While a document it needs is missing it is held: whether somebody is there cannot be judged.
-    """
-    chat = floor.chats.get(key)
-    if chat is None or chat.state is not State.QUEUED or chat.queued_at is None or chat.queued_at >= row.at:
-        return
-    department = floor.department(chat.department) if chat.department is not None else None
-    if department is None or (department.calendar_id is not None and floor.calendar(department) is None):
-        floor.limit_wait(chat)
-        return
-    floor.divert(_cause(row, chat), chat, "waited_too_long")
 
 
 def _cause(row: Due, chat: Chat) -> Cause:

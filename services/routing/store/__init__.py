@@ -34,7 +34,9 @@ class Store:
         queues = await self._chats.queued(tx, needs.queues)
         held = await self._chats.unanswered(tx, needs.held)
         left = await self._chats.left_in(tx, needs.left)
-        listed = {key for keys in (*queues.values(), *held.values(), *left.values()) for key in keys}
+        entered = await self._chats.entered(tx, needs.entered)
+        listings = (queues, held, left, entered)
+        listed = {key for listing in listings for keys in listing.values() for key in keys}
         wanted = needs.chats | listed
         pairs = needs.pairs | await self._chats.pairs_of(tx, wanted)
         known = await self._chats.lock_pairs(tx, pairs)
@@ -56,6 +58,7 @@ class Store:
             queues=queues,
             held=held,
             left=left,
+            entered=entered,
         )
 
     async def _lock_agents(

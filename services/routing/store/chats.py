@@ -131,6 +131,15 @@ class Chats:
             " order by c.priority desc, c.waiting_since, c.chat_id",
         )
 
+    async def entered(self, tx: AsyncConnection, departments: Iterable[Key]) -> dict[Key, tuple[Key, ...]]:
+        """List the first chats of each queue by when they entered it."""
+        return await self._list(
+            tx,
+            departments,
+            "select c.chat_id from chats c where c.tenant_id = u.tenant_id and c.department_id = u.name"
+            " and c.state = 'queued' order by c.queued_at, c.chat_id",
+        )
+
     async def left_in(self, tx: AsyncConnection, departments: Iterable[Key]) -> dict[Key, tuple[Key, ...]]:
         """List what waits in departments, queued or as a ticket, in the order of their queues."""
         return await self._list(
