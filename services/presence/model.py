@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, TypeAlias
 
+from shared.contracts.actors import Actor
 from shared.contracts.agents import AgentState
 from shared.contracts.event import Cause, Event, Model
 
@@ -14,6 +15,11 @@ ALWAYS = datetime.min.replace(tzinfo=UTC)
 ChangeCause: TypeAlias = Literal["signed_in", "returned", "state_set", "signed_out", "lost", "idle", "active"]
 IDLE = "idle"
 """The reason shown for whoever is away because no input came from them."""
+
+
+REMEMBERED = timedelta(days=8)
+"""How long a signed-out session is remembered after it was last heard of: as long as repeats are recognised
+at all. A signal that is older says nothing any more."""
 
 
 class AgentKey(NamedTuple):
@@ -25,11 +31,12 @@ class AgentKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a tenant's document says about presence, in seconds."""
+    """What a tenant's document says about presence. Without ``away_reasons`` any reason may be given."""
 
     lease_seconds: int = 60
     grace_seconds: int = 60
     idle_seconds: int = 900
+    away_reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,8 @@ class Agent:
     echoed_version: int = 0
     """The greatest version read back from our own topic."""
     cause: ChangeCause | None = None
+    by: Actor | None = None
+    """Who changed the state, where somebody did."""
     since: datetime | None = None
     changed_at: datetime | None = None
     because: Cause | None = None
@@ -203,6 +212,8 @@ class Signal:
     key: AgentKey
     act: Act
     event: Event[Model]
+    by: Actor | None = None
+    """None is the agent's own word."""
 
     @property
     def because(self) -> Cause:
@@ -258,7 +269,7 @@ class Noted:
 class Ignored:
     """Nothing follows."""
 
-    why: Literal["session_ended", "agent_offline", "not_lost", "already_lost"]
+    why: Literal["session_ended", "too_old", "agent_offline", "not_lost", "already_lost"]
 
 
 Verdict: TypeAlias = Announced | Noted | Ignored

@@ -1,4 +1,4 @@
-"""``agent-signals.v1``: what people's sessions, supervisors and routing say about an agent."""
+"""``agent-signals.v1``: what sessions, supervisors and routing say of an agent, and what of it is refused."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -6,7 +6,7 @@ from pydantic import Field
 
 from shared.contracts.actors import Actor
 from shared.contracts.event import Model
-from shared.contracts.fields import Flag, Id, Time, Word
+from shared.contracts.fields import Body, Flag, Id, Time, Word
 
 LeaseSeconds: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=86_400)]
 
@@ -51,3 +51,18 @@ class AgentSignedOut(Model):
     session_id: Id | None = None
     by: Actor | None = None
     reason: Word | None = None
+
+
+class AgentSignalRefused(Model):
+    """Presence did not do what a signal asked. ``signal_id`` is the signal's event id.
+
+    ``allowed`` lists what might have been said instead, where there is a list.
+    """
+
+    agent_id: Id
+    signal_id: Id
+    reason: Word
+    detail: Body
+    session_id: Id | None = None
+    by: Actor | None = None
+    allowed: tuple[Word, ...] = ()

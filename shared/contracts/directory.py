@@ -33,7 +33,8 @@ class DirectoryDocument(Model):
 class TenantDocument(DirectoryDocument):
     """A tenant's settings. ``calendar`` is for departments that name none.
 
-    Without input for ``idle_seconds`` an agent is away, ``idle``.
+    Without input for ``idle_seconds`` an agent is away, ``idle``. Where ``away_reasons`` are listed, people
+    give one of them or none.
     """
 
     name: Name
@@ -42,6 +43,7 @@ class TenantDocument(DirectoryDocument):
     lease_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] = 60
     grace_seconds: Annotated[int, Field(strict=True, ge=1, le=600)] = 60
     idle_seconds: Annotated[int, Field(strict=True, ge=1, le=86_400)] = 900
+    away_reasons: Annotated[tuple[Word, ...], Field(max_length=100)] = ()
 
 
 class DepartmentDocument(DirectoryDocument):

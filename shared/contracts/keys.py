@@ -3,7 +3,13 @@
 from urllib.parse import quote
 
 from shared.contracts import provider_events
-from shared.contracts.agent_signals import AgentHeartbeat, AgentSignedIn, AgentSignedOut, AgentStateSet
+from shared.contracts.agent_signals import (
+    AgentHeartbeat,
+    AgentSignalRefused,
+    AgentSignedIn,
+    AgentSignedOut,
+    AgentStateSet,
+)
 from shared.contracts.agents import AgentChanged
 from shared.contracts.chat_commands import ChatCommand, ChatReachOut
 from shared.contracts.chats import ChatCommandRefused, ChatFact, ChatRecorded
@@ -59,7 +65,14 @@ def key_of_pairless(event: Event[Model]) -> str:
 def _place(event: Event[Model]) -> tuple[str, ...]:
     place: tuple[str, ...]
     match event.data:
-        case AgentSignedIn() | AgentHeartbeat() | AgentStateSet() | AgentSignedOut() | AgentChanged() as said:
+        case (
+            AgentSignedIn()
+            | AgentHeartbeat()
+            | AgentStateSet()
+            | AgentSignedOut()
+            | AgentSignalRefused()
+            | AgentChanged() as said
+        ):
             place = (said.agent_id,)
         case SenderChanged() | SenderHalt() | SenderResume() as sender:
             place = (sender.provider, canonical_address(sender.business_address))

@@ -151,7 +151,7 @@ TOPICS = (
     ),
     Topic(
         "agent-signals.v1",
-        says=("desk", "routing"),
+        says=("desk", "routing", "presence"),
         hears=("presence",),
         key=Key.AGENT,
         types={
@@ -159,6 +159,7 @@ TOPICS = (
             "chatdesk.agent.heartbeat.v1": agent_signals.AgentHeartbeat,
             "chatdesk.agent.state_set.v1": agent_signals.AgentStateSet,
             "chatdesk.agent.signed_out.v1": agent_signals.AgentSignedOut,
+            "chatdesk.agent.signal_refused.v1": agent_signals.AgentSignalRefused,
         },
         partitions=6,
         open=True,

@@ -14,9 +14,11 @@ from services.presence.app import STEPS
 from services.presence.decisions.absence import listen
 from services.presence.handlers import PresenceHandlers
 from services.presence.model import AgentKey, Leased
+from services.presence.store import sessions
 from services.presence.store.leases import Leases
 from services.presence.store.standings import Standings
 from services.presence.timers import FIRST, Watch
+from shared.contracts.agent_signals import AgentSignalRefused
 from shared.contracts.agents import AgentChanged
 from shared.contracts.event import Event, Model
 from shared.platform.clock import Clock
@@ -81,6 +83,10 @@ class Presence(Running):
         while after != FIRST:
             after = await self.watch.reconcile_page(self, after)
 
+    async def forget(self) -> None:
+        async with self.transaction() as tx:
+            await sessions.forget_ended_sessions(tx, self.clock.now(), 100)
+
     async def known(self, agent_id: str = "ann") -> Leased:
         """Return what Redis holds of an agent."""
         return (await self.leases.look([key(agent_id)]))[key(agent_id)]
@@ -131,6 +137,10 @@ class World:
             for event in self.said
             if isinstance(event.data, AgentChanged) and event.data.agent_id == agent_id
         ]
+
+    def refusals(self) -> list[AgentSignalRefused]:
+        """Return what was refused, in order."""
+        return [event.data for event in self.said if isinstance(event.data, AgentSignalRefused)]
 
     def states(self, agent_id: str = "ann") -> list[tuple[str, str]]:
         """Return every state that was said of an agent, with its cause."""

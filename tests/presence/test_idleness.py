@@ -17,7 +17,6 @@ from services.presence.model import (
     Standing,
     Terms,
 )
-from shared.contracts.actors import Actor
 from shared.contracts.agent_signals import AgentHeartbeat
 from shared.contracts.agents import AgentChanged
 from shared.contracts.event import Event, Model
@@ -240,7 +239,7 @@ async def test_lunch_without_input_ends_when_the_agent_says_so_and_is_watched_an
 ) -> None:
     await presence.hear(signed_in(), quiet_beat(0), state_set("away", reason=LUNCH, session_id="tab"))
     await wait(world, presence, IDLE + 300, tab=0)
-    await presence.hear(state_set("online", by=Actor(role="system")))
+    await presence.hear(state_set("online"))
     await presence.hear(quiet_beat(IDLE + 300))
     assert world.states()[-1] == ("online", "state_set"), "nobody is idle the moment they are set online"
 

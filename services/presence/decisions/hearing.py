@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
+from services.presence.decisions.permission import is_own
 from services.presence.model import (
     AgentKey,
     AgentRevised,
@@ -50,7 +51,7 @@ def heartbeat(event: Event[AgentHeartbeat]) -> Signal:
 def state_set(event: Event[AgentStateSet]) -> Signal:
     """A state was declared. Only the agent's own word is a sign that their session lives."""
     said = event.data
-    own = said.by is None or said.by.role == "agent"
+    own = is_own(said.by, said.agent_id)
     act = Declare(said.session_id if own else None, said.state, said.reason, said.draining, own)
     return _signal(event, said.agent_id, act)
 
@@ -69,9 +70,8 @@ def agent_changed(event: Event[AgentChanged]) -> Echo:
 def tenant_document(event: Event[TenantDocument]) -> TenantRevised:
     """A tenant set their lease and grace."""
     said = event.data
-    return TenantRevised(
-        event.tenant_id, said.revision, Terms(said.lease_seconds, said.grace_seconds, said.idle_seconds)
-    )
+    terms = Terms(said.lease_seconds, said.grace_seconds, said.idle_seconds, said.away_reasons)
+    return TenantRevised(event.tenant_id, said.revision, terms)
 
 
 def agent_document(event: Event[AgentDocument]) -> AgentRevised:
@@ -89,7 +89,8 @@ def _signal(
     agent_id: str,
     act: SignIn | Beat | Declare | SignOut,
 ) -> Signal:
-    return Signal(AgentKey(event.tenant_id, agent_id), act, event)
+    by = None if isinstance(event.data, AgentHeartbeat) else event.data.by
+    return Signal(AgentKey(event.tenant_id, agent_id), act, event, by)
 
 
 @dataclass(slots=True)

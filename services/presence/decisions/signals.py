@@ -7,8 +7,10 @@ from typing import assert_never
 
 from services.presence.decisions.absence import arrived_as, as_declared
 from services.presence.decisions.idleness import felt, notice, rouse
+from services.presence.decisions.permission import refusal_of, refusal_of_ignored, refused, what_is_left
 from services.presence.decisions.word import announcement, changed, hear_echo, settle
 from services.presence.model import (
+    REMEMBERED,
     Agent,
     Beat,
     Change,
@@ -79,15 +81,34 @@ def fold(
     standing = replace(before, agent=agent)
     events: tuple[Event[Model], ...] = ()
     for signal in signals:
-        step = changed(standing, hear(standing, signal, terms, now))
+        step = _admit(standing, signal, terms, now)
         standing, events = step.after, events + step.events
-    if stale and not events:
-        events = (announcement(standing.agent),)
+    if stale and standing.agent.version == agent.version:
+        events += (announcement(standing.agent),)
     return Change(before, standing, events)
+
+
+def _admit(standing: Standing, signal: Signal, terms: Terms, now: datetime) -> Change:
+    """Hear a signal, as far as it may be said; what is refused is answered."""
+    admitted: Signal | None = signal
+    refusal = refusal_of(signal, terms)
+    if refusal is not None:
+        admitted = what_is_left(signal, refusal)
+    change = Change(standing, standing)
+    if admitted is not None:
+        verdict = hear(standing, admitted, terms, now)
+        change = changed(standing, verdict)
+        if isinstance(verdict, Ignored):
+            refusal = refusal or refusal_of_ignored(signal, verdict)
+    if refusal is None:
+        return change
+    return replace(change, events=(*change.events, refused(signal, refusal, now)))
 
 
 def hear(standing: Standing, signal: Signal, terms: Terms, now: datetime) -> Verdict:
     """Decide what one signal changes (docs/rules.md, 2)."""
+    if signal.event.time + REMEMBERED < now and not isinstance(signal.act, SignOut):
+        return Ignored("too_old")
     match signal.act:
         case SignIn() as act:
             attending = _attend(standing, act.session_id, lease_of(act.lease_seconds, terms), act.declared)
@@ -110,7 +131,7 @@ def hear(standing: Standing, signal: Signal, terms: Terms, now: datetime) -> Ver
             assert_never(unknown)
     if isinstance(attending, Ignored):
         return attending
-    return settle(standing, attending, cause, signal.because, now)
+    return settle(standing, attending, cause, signal.because, now, by=signal.by)
 
 
 def _attend(standing: Standing, session_id: str, lease_seconds: int, afresh: Declared) -> Standing | Ignored:

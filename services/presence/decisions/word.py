@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import assert_never
 
 from services.presence.model import Agent, Announced, Change, ChangeCause, Ignored, Noted, Standing, Verdict
+from shared.contracts.actors import Actor
 from shared.contracts.agents import AgentChanged
 from shared.contracts.catalogue import fact
 from shared.contracts.event import Cause, Event, Model, derived_id
@@ -23,6 +24,7 @@ def announcement(agent: Agent) -> Event[Model]:
         reason=agent.reason,
         draining=agent.draining,
         cause=agent.cause,
+        by=agent.by,
         since=agent.since,
         version=agent.version,
     )
@@ -43,7 +45,13 @@ def hear_echo(agent: Agent, versions: Sequence[int]) -> tuple[Agent, bool]:
 
 
 def settle(
-    before: Standing, after: Standing, cause: ChangeCause, because: Cause, now: datetime
+    before: Standing,
+    after: Standing,
+    cause: ChangeCause,
+    because: Cause,
+    now: datetime,
+    *,
+    by: Actor | None = None,
 ) -> Announced | Noted:
     """Give what people see of a change its version and its event; the rest is noted."""
     was, agent = before.agent, after.agent
@@ -53,6 +61,7 @@ def settle(
         agent,
         version=max(was.version, was.echoed_version) + 1,
         cause=cause,
+        by=by,
         since=was.since if agent.state == was.state and was.since is not None else now,
         changed_at=now,
         because=because,

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.presence.model import Agent, AgentKey, Declared
 from services.presence.store.columns import columns
+from shared.contracts.actors import Actor
 from shared.contracts.event import Cause
 
 
@@ -106,6 +107,8 @@ _TYPES = {
     "version": "bigint",
     "echoed_version": "bigint",
     "cause": "text",
+    "by_role": "text",
+    "by_id": "text",
     "since": "timestamptz",
     "changed_at": "timestamptz",
     "because_id": "text",
@@ -130,6 +133,8 @@ def _row(agent: Agent) -> dict[str, Any]:
         "version": agent.version,
         "echoed_version": agent.echoed_version,
         "cause": agent.cause,
+        "by_role": agent.by.role if agent.by else None,
+        "by_id": agent.by.id if agent.by else None,
         "since": agent.since,
         "changed_at": agent.changed_at,
         "because_id": because.id if because else None,
@@ -152,6 +157,7 @@ def _agent(row: Any) -> Agent:
         version=row.version,
         echoed_version=row.echoed_version,
         cause=row.cause,
+        by=Actor(role=row.by_role, id=row.by_id) if row.by_role else None,
         since=row.since,
         changed_at=row.changed_at,
         because=Cause(row.tenant_id, row.because_id, row.correlation_id, row.causation_id)

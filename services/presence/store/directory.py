@@ -1,6 +1,7 @@
 """What presence keeps of the directory: tenants' terms, and who is in it."""
 
 from collections.abc import Collection, Iterable
+from json import dumps
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,12 +17,14 @@ async def save_tenants(tx: AsyncConnection, documents: Iterable[TenantRevised]) 
         return
     await tx.execute(
         text(
-            "insert into tenants (tenant_id, revision, lease_seconds, grace_seconds, idle_seconds) "
+            "insert into tenants (tenant_id, revision, lease_seconds, grace_seconds, idle_seconds,"
+            " away_reasons) "
             "select * from unnest(cast(:tenants as text[]), cast(:revisions as bigint[]),"
-            " cast(:leases as int[]), cast(:graces as int[]), cast(:idles as int[])) "
+            " cast(:leases as int[]), cast(:graces as int[]), cast(:idles as int[]),"
+            " cast(:reasons as jsonb[])) "
             "on conflict (tenant_id) do update set revision = excluded.revision,"
             " lease_seconds = excluded.lease_seconds, grace_seconds = excluded.grace_seconds,"
-            " idle_seconds = excluded.idle_seconds "
+            " idle_seconds = excluded.idle_seconds, away_reasons = excluded.away_reasons "
             "where excluded.revision > tenants.revision"
         ),
         {
@@ -30,6 +33,7 @@ async def save_tenants(tx: AsyncConnection, documents: Iterable[TenantRevised]) 
             "leases": [row.terms.lease_seconds for row in rows],
             "graces": [row.terms.grace_seconds for row in rows],
             "idles": [row.terms.idle_seconds for row in rows],
+            "reasons": [dumps(row.terms.away_reasons) for row in rows],
         },
     )
 
@@ -76,12 +80,14 @@ async def terms_of(tx: AsyncConnection, tenant_ids: Collection[str]) -> dict[str
         return {}
     rows = await tx.execute(
         text(
-            "select tenant_id, lease_seconds, grace_seconds, idle_seconds from tenants"
+            "select tenant_id, lease_seconds, grace_seconds, idle_seconds, away_reasons from tenants"
             " where tenant_id = any(cast(:tenants as text[]))"
         ),
         {"tenants": sorted(tenant_ids)},
     )
-    return dict.fromkeys(tenant_ids, Terms()) | {tenant: Terms(*seconds) for tenant, *seconds in rows}
+    return dict.fromkeys(tenant_ids, Terms()) | {
+        tenant: Terms(lease, grace, idle, tuple(reasons)) for tenant, lease, grace, idle, reasons in rows
+    }
 
 
 async def known(tx: AsyncConnection, keys: Iterable[AgentKey]) -> dict[AgentKey, bool]:

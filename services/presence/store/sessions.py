@@ -9,11 +9,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.presence.model import AgentKey
+from services.presence.model import REMEMBERED, AgentKey
 from services.presence.store.columns import columns
 
-KEEP_ENDED = timedelta(days=8)
-"""How long a signed-out session is remembered: as long as repeats are recognised at all."""
+_A_DAY = timedelta(days=1)
 
 SessionKey = tuple[AgentKey, str]
 
@@ -79,6 +78,24 @@ async def end_sessions(tx: AsyncConnection, sessions: AbstractSet[SessionKey], n
     )
 
 
+async def remember_ended(tx: AsyncConnection, sessions: AbstractSet[SessionKey], now: datetime) -> None:
+    """Remember signed-out sessions that are still heard of from now on anew; to the day, to write rarely.
+
+    A forgotten tab that goes on beating would else sign its agent in when its sign-out is forgotten.
+    """
+    if not sessions:
+        return
+    await tx.execute(
+        text(
+            "update sessions s set ended_at = :now from unnest(cast(:tenants as text[]),"
+            " cast(:agents as text[]), cast(:sessions as text[])) as u(tenant_id, agent_id, session_id) "
+            "where s.tenant_id = u.tenant_id and s.agent_id = u.agent_id and s.session_id = u.session_id"
+            " and s.ended_at < :before"
+        ),
+        _session_columns(sessions) | {"now": now, "before": now - _A_DAY},
+    )
+
+
 async def forget_open_sessions(tx: AsyncConnection, keys: Collection[AgentKey]) -> None:
     """Delete what is open of agents who are gone; what was signed out stays on record."""
     if not keys:
@@ -101,7 +118,7 @@ async def forget_ended_sessions(tx: AsyncConnection, now: datetime, limit: int) 
             "select tenant_id, agent_id, session_id from sessions where ended_at < :before"
             " order by ended_at limit :limit for update skip locked)"
         ),
-        {"before": now - KEEP_ENDED, "limit": limit},
+        {"before": now - REMEMBERED, "limit": limit},
     )
     return deleted.rowcount
 

@@ -48,6 +48,13 @@ class Standings:
         await sessions.open_sessions(tx, came)
         ended = {(_key(change), name) for change in changes for name in _ended(change)}
         await sessions.end_sessions(tx, ended, now)
+        heard_again = {
+            (_key(change), name)
+            for change in changes
+            for name, life in change.before.sessions.items()
+            if life == Ended()
+        }
+        await sessions.remember_ended(tx, heard_again, now)
         await sessions.forget_open_sessions(tx, [_key(change) for change in changes if _left(change)])
         await self.leases.write(filter(None, (_lease_change(change, now) for change in changes)))
 
