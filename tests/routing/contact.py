@@ -22,6 +22,7 @@ from shared.platform.timers import Timers
 from tests import desk_events as desk
 
 WORKERS = 8
+ROUNDS = 2_000
 HEARD = "inbound-messages.v1"
 _offsets = itertools.count()
 
@@ -72,9 +73,11 @@ class Contact:
         await asyncio.gather(*(work(pipeline) for pipeline in self._pipelines))
 
     async def sweep(self) -> None:
-        """Carry out whatever is due until nothing is."""
-        while await self._timers.fire_once():
-            pass
+        """Carry out whatever is due until nothing is. Raises AssertionError when that never ends."""
+        for _ in range(ROUNDS):
+            if not await self._timers.fire_once():
+                return
+        raise AssertionError(f"after {ROUNDS} rounds something is still due")
 
     async def has_heard_everything(self) -> None:
         """Let timers fire: everything that anybody ever said was read."""

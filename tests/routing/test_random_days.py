@@ -120,7 +120,8 @@ class Days(RuleBasedStateMachine):
         if isinstance(said, ChatAssigned):
             assert said.agent_id is not None
             assert said.agent_load is not None
-            assert said.agent_load <= self._capacities[said.agent_id], "over capacity"
+            had_it = before is not None and before.agent_id == said.agent_id and before.state == "assigned"
+            assert had_it or said.agent_load <= self._capacities[said.agent_id], "over capacity"
             assert self._states[said.agent_id] == "online", "nobody is there"
 
     def _chat(self, n: int) -> ChatFact | None:
@@ -171,6 +172,22 @@ class Days(RuleBasedStateMachine):
         self._hear(
             desk.an_agent_document(agent, revision=self._revision, capacity=capacity, departments=member_of)
         )
+
+    @rule(agent=agents, member_of=memberships)
+    def an_agent_joins_or_leaves_departments(self, agent: str, member_of: tuple[str, ...]) -> None:
+        self.an_agent_s_document_changes(agent, self._capacities[agent], member_of)
+
+    @rule(agent=agents, department=departments)
+    def one_agent_is_left_alone_with_a_crowd(self, agent: str, department: str) -> None:
+        """Everybody else is there, but for the other department: whoever joins has somebody to serve."""
+        (other,) = set(DEPARTMENTS) - {department}
+        for one in AGENTS:
+            if self._states[one] != "online":
+                self.an_agent_comes_or_goes(one, "online", draining=False)
+            works_for = (department,) if one == agent else (other,)
+            self.an_agent_s_document_changes(one, 1 if one == agent else 3, works_for)
+        for customer in CUSTOMERS[:3]:
+            self.a_customer_writes(customer, "help" if department == "help" else "hello")
 
     @rule(department=departments, when_full=st.sampled_from(["queue", "ticket"]))
     def a_department_s_document_changes(self, department: str, when_full: str) -> None:
