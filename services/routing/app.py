@@ -2,7 +2,7 @@
 
 from faststream.asgi import AsgiFastStream
 
-from services.routing.decisions import acts, inbound, marks, moving, pending, people
+from services.routing.decisions import acts, handing_over, inbound, marks, moving, pending, people
 from services.routing.decisions.fold import Step
 from services.routing.handlers import RoutingHandlers
 from services.routing.store import Store
@@ -17,6 +17,7 @@ STEPS: dict[str, Step] = {
     "chatdesk.chat.reply.v1": acts.reply,
     "chatdesk.chat.close.v1": acts.close,
     "chatdesk.chat.assign.v1": acts.assign,
+    "chatdesk.chat.hand_over.v1": handing_over.hand_over,
     "chatdesk.chat.mark_pending.v1": pending.mark_pending,
     "chatdesk.chat.unmark_pending.v1": pending.unmark_pending,
     "chatdesk.chat.flag.v1": marks.flag,

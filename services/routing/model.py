@@ -1,6 +1,6 @@
 """What routing knows: chats, agents, departments, calendars and rules, as they are at one moment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Any, Literal, Self
 from urllib.parse import quote, unquote
 
+from shared.contracts.actors import Actor
 from shared.contracts.inbound_messages import MessageReceived
 from shared.contracts.pair import Pair
 from shared.platform.outcome import Outcome
@@ -234,6 +235,24 @@ NOTHING_KNOWN = Documents()
 
 
 @dataclass(frozen=True, slots=True)
+class HandOver:
+    """Somebody asked that what an agent holds goes to others."""
+
+    tenant_id: str
+    hand_over_id: str
+    agent_id: str
+    by: Actor
+    to_department_id: str | None = None
+    to_agent_id: str | None = None
+    note: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """The hand-over's key."""
+        return (self.tenant_id, self.hand_over_id)
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything a batch decides on, read under its locks.
 
@@ -255,6 +274,9 @@ class Facts:
     """What waits in retired departments, queued or as a ticket."""
     entered: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     """What waits in departments whose limit changed, who entered the queue first before the others."""
+    hand_overs: dict[Key, HandOver] = field(default_factory=dict)
+    handed_over: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
+    """Per hand-over what it has yet to move."""
 
 
 @dataclass(slots=True)
@@ -276,6 +298,7 @@ class Needs:
     held: set[Key] = field(default_factory=set)
     left: set[Key] = field(default_factory=set)
     entered: set[Key] = field(default_factory=set)
+    hand_overs: set[Key] = field(default_factory=set)
     states_change: bool = False
     loads_change: bool = False
 
@@ -290,3 +313,7 @@ class Changes:
     opened: frozenset[Key] = frozenset()
     """Those of the chats that have no row yet."""
     turns: Mapping[Key, str] = field(default_factory=dict)
+    hand_overs: Sequence[HandOver] = ()
+    """What was asked to be handed over."""
+    handed_over: Mapping[Key, tuple[Key, ...]] = field(default_factory=dict)
+    """Per hand-over the chats that were looked at."""

@@ -129,6 +129,19 @@ class ChatSetPriority(ChatCommand):
     priority: Priority
 
 
+class ChatHandOver(Model):
+    """Move all chats that ``agent_id`` holds, parked or not: to a department, an agent, or as each belongs.
+
+    With a department and an agent both, to the agent within the department.
+    """
+
+    by: Actor
+    agent_id: Id
+    to_department_id: Id | None = None
+    to_agent_id: Id | None = None
+    note: Body | None = None
+
+
 class ReachOutFrom(Model):
     """The closed chat or the ticket somebody reaches out from: one of the two."""
 

@@ -11,7 +11,7 @@ from shared.contracts.agent_signals import (
     AgentStateSet,
 )
 from shared.contracts.agents import AgentChanged
-from shared.contracts.chat_commands import ChatCommand, ChatReachOut
+from shared.contracts.chat_commands import ChatCommand, ChatHandOver, ChatReachOut
 from shared.contracts.chats import ChatCommandRefused, ChatFact, ChatRecorded
 from shared.contracts.customers import CustomerChanged, CustomerErased
 from shared.contracts.dead_letters import DeadLetter, DeadLetterEnd
@@ -74,6 +74,8 @@ def _place(event: Event[Model]) -> tuple[str, ...]:
             | AgentChanged() as said
         ):
             place = (said.agent_id,)
+        case ChatHandOver(agent_id=agent_id):
+            place = (agent_id,)
         case SenderChanged() | SenderHalt() | SenderResume() as sender:
             place = (sender.provider, canonical_address(sender.business_address))
         case DirectoryDocument() as document:

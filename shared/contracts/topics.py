@@ -186,6 +186,7 @@ TOPICS = (
             "chatdesk.chat.accept_offer.v1": chat_commands.ChatAcceptOffer,
             "chatdesk.chat.decline_offer.v1": chat_commands.ChatDeclineOffer,
             "chatdesk.chat.cancel_offer.v1": chat_commands.ChatCancelOffer,
+            "chatdesk.chat.hand_over.v1": chat_commands.ChatHandOver,
             "chatdesk.chat.close.v1": chat_commands.ChatClose,
             "chatdesk.chat.mark_pending.v1": chat_commands.ChatMarkPending,
             "chatdesk.chat.unmark_pending.v1": chat_commands.ChatUnmarkPending,

@@ -57,6 +57,8 @@ _VALUES: Mapping[str, Any] = {
     "date": "2026-12-25",
     "department": "sales",
     "department_id": "sales",
+    "to_agent_id": "agent-8",
+    "to_department_id": "sales",
     "departments": ["sales"],
     "allowed": ["lunch", "training"],
     "away_reasons": ["lunch", "training"],

@@ -21,6 +21,7 @@ from shared.contracts.chat_commands import (
     ChatClose,
     ChatCommand,
     ChatFlag,
+    ChatHandOver,
     ChatMarkPending,
     ChatReply,
     ChatSetDepartment,
@@ -65,7 +66,10 @@ seldom = st.sampled_from([False, False, False, True])
 capacities = st.sampled_from([1, 1, 2, 3])
 minutes = st.sampled_from([0.1, 1, 5, 16, 61, 300])
 
-TABLES = "chats, pairs, agents, departments, documents, directories, due, outbox, positions, processed_events"
+TABLES = (
+    "chats, pairs, agents, departments, documents, directories, hand_overs, handed_over,"
+    " due, outbox, positions, processed_events"
+)
 
 
 @dataclass(frozen=True)
@@ -222,6 +226,14 @@ class Days(RuleBasedStateMachine):
         if (chat := self._chat(n)) is not None:
             by = Actor(role="agent", id=chat.agent_id or "ann") if by_holder else SUPERVISOR
             self._hear(ChatClose(by=by, chat_id=chat.chat_id))
+
+    @rule(agent=agents, to=st.none() | agents, department=st.none() | departments)
+    def everything_of_an_agent_is_handed_over(
+        self, agent: str, to: str | None, department: str | None
+    ) -> None:
+        asked = ChatHandOver(by=SUPERVISOR, agent_id=agent, to_agent_id=to, to_department_id=department)
+        self._hear(asked)
+        assert self.centre.run(self.centre.contact.rows("select * from hand_overs")) == []
 
     @rule(n=nth, by_holder=st.booleans(), hours=st.sampled_from([None, 0.5, 3]))
     def a_chat_is_parked(self, n: int, *, by_holder: bool, hours: float | None) -> None:

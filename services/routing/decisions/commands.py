@@ -5,7 +5,7 @@ from services.routing.model import LIVE, Agent, Chat, State
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatAssign, ChatCommand, ChatReply
 
-_SUPERVISING = frozenset({"supervisor", "admin"})
+SUPERVISING = frozenset({"supervisor", "admin"})
 _UNAVAILABLE = {
     Verdict.FULL: "agent_full",
     Verdict.AWAY: "agent_away",
@@ -31,7 +31,7 @@ def judge_holder(chat: Chat | None, command: ChatCommand) -> str | None:
         return "unknown_chat"
     if refusal := _not_live_or_stale(chat, command):
         return refusal
-    if command.by.role in _SUPERVISING or _holds(chat, command.by):
+    if command.by.role in SUPERVISING or _holds(chat, command.by):
         return None
     return "not_your_chat" if command.by.role == "agent" else "role_not_allowed"
 
@@ -51,19 +51,24 @@ def judge_supervising(chat: Chat | None, command: ChatCommand) -> str | None:
         return "unknown_chat"
     if refusal := _not_live_or_stale(chat, command):
         return refusal
-    return None if command.by.role in _SUPERVISING else "role_not_allowed"
+    return None if command.by.role in SUPERVISING else "role_not_allowed"
 
 
 def judge_receiver(agent: Agent | None, chat: Chat, department_id: str | None) -> str | None:
     """An agent who is named gets the chat only while available, and within a department only as a member."""
+    refusal = judge_named(agent, department_id)
+    if agent is not None and chat.state is State.ASSIGNED and chat.agent_id == agent.agent_id:
+        return None if refusal == "agent_full" else refusal  # the slot it takes is the one it has
+    return refusal
+
+
+def judge_named(agent: Agent | None, department_id: str | None) -> str | None:
+    """An agent who is named takes one more chat only while available, and within a department as a member."""
     if agent is None or agent.capacity == 0 or "agent" not in agent.roles:
         return "unknown_agent"
     if department_id is not None and department_id not in agent.departments:
         return "not_a_member"
-    found = verdict(agent)
-    if found is Verdict.FULL and chat.state is State.ASSIGNED and chat.agent_id == agent.agent_id:
-        return None  # the slot it takes is the one it has
-    return _UNAVAILABLE.get(found)
+    return _UNAVAILABLE.get(verdict(agent))
 
 
 def _not_live_or_stale(chat: Chat, command: ChatCommand) -> str | None:

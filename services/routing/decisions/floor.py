@@ -21,6 +21,7 @@ from services.routing.model import (
     Department,
     Documents,
     Facts,
+    HandOver,
     Key,
     State,
     due_name,
@@ -41,6 +42,7 @@ WAIT_LIMITS = "wait_limits"
 CUSTOMER_SILENT = "customer_silent"
 PENDING_OVER = "pending_over"
 DEPARTMENT_RETIRED = "department_retired"
+HAND_OVER = "hand_over"
 DEPARTMENT_CLOSES = "department_closes"
 _MOMENT = timedelta(microseconds=1)
 SYSTEM = Actor(role="system")
@@ -57,6 +59,8 @@ class Floor:
     outcome: Outcome = field(default_factory=Outcome)
     chats: dict[Key, Chat] = field(init=False)
     agents: dict[Key, Agent] = field(init=False)
+    hand_overs: list[HandOver] = field(default_factory=list)
+    handed_over: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     _open: dict[str, Key] = field(init=False)
     _ahead: dict[Key, int] = field(init=False)
     _rankings: dict[Key, Ranking] = field(default_factory=dict)
@@ -79,6 +83,8 @@ class Floor:
             self.outcome,
             frozenset(self._touched_chats.keys() - self.facts.chats.keys()),
             self._turns,
+            self.hand_overs,
+            self.handed_over,
         )
 
     def directory(self, tenant_id: str) -> Documents:

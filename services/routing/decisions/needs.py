@@ -6,6 +6,7 @@ from services.routing.decisions.floor import (
     AGENT_LOST,
     CUSTOMER_SILENT,
     DEPARTMENT_RETIRED,
+    HAND_OVER,
     PENDING_OVER,
     WAIT_LIMITS,
     WAITED_TOO_LONG,
@@ -15,7 +16,7 @@ from services.routing.decisions.rules import department_for, fallbacks
 from services.routing.model import NOTHING_KNOWN, Agent, Chat, Documents, Key, Needs, State, due_key
 from shared.contracts import directory
 from shared.contracts.agents import AgentChanged
-from shared.contracts.chat_commands import ChatAssign, ChatCommand, ChatSetDepartment
+from shared.contracts.chat_commands import ChatAssign, ChatCommand, ChatHandOver, ChatSetDepartment
 from shared.contracts.event import Event, Model
 from shared.contracts.inbound_messages import InboundMessage, MessageReceived
 from shared.contracts.pair import Pair
@@ -44,11 +45,10 @@ def _add(needs: Needs, event: Event[Model]) -> None:
         case ChatCommand():
             needs.chats.add((tenant_id, data.chat_id))
             needs.loads_change = True
-            if isinstance(data, ChatAssign):
+            if isinstance(data, ChatAssign | ChatSetDepartment):
                 _add_assignment(needs, tenant_id, data)
-            elif isinstance(data, ChatSetDepartment):
-                needs.assigned_by_hand.add((tenant_id, data.chat_id))
-                needs.departments.add((tenant_id, data.department_id))
+        case ChatHandOver():
+            _add_hand_over(needs, tenant_id, data)
         case TicketClosed():
             needs.chats.add((tenant_id, data.chat_id))
         case AgentChanged():
@@ -62,12 +62,19 @@ def _add(needs: Needs, event: Event[Model]) -> None:
             pass  # documents are saved before anything is read; what else is heard needs no facts
 
 
-def _add_assignment(needs: Needs, tenant_id: str, command: ChatAssign) -> None:
+def _add_assignment(needs: Needs, tenant_id: str, command: ChatAssign | ChatSetDepartment) -> None:
     needs.assigned_by_hand.add((tenant_id, command.chat_id))
-    if command.agent_id is not None:
+    if isinstance(command, ChatAssign) and command.agent_id is not None:
         needs.agents.add((tenant_id, command.agent_id))
     if command.department_id is not None:
         needs.departments.add((tenant_id, command.department_id))
+
+
+def _add_hand_over(needs: Needs, tenant_id: str, command: ChatHandOver) -> None:
+    named = (command.agent_id, command.to_agent_id)
+    needs.agents.update((tenant_id, name) for name in named if name is not None)
+    if command.to_department_id is not None:
+        needs.departments.add((tenant_id, command.to_department_id))
 
 
 def needs_of_dues(dues: Iterable[Due]) -> Needs:
@@ -86,6 +93,8 @@ def needs_of_dues(dues: Iterable[Due]) -> Needs:
             needs.going_on.add(key)
         elif row.kind == WAIT_LIMITS:
             needs.entered.add(key)
+        elif row.kind == HAND_OVER:
+            needs.hand_overs.add(key)
         elif row.kind == DEPARTMENT_RETIRED:
             needs.left.add(key)
             needs.departments.add(key)

@@ -21,6 +21,11 @@ def customer_silent(floor: Floor, row: Due, cause: Cause, chat: Chat) -> None:
 
     Inputs are read up to ``row.at`` and no further: what the customer said after it may not be known yet.
     """
+    if chat.state is State.QUEUED and chat.last_word == "business" and not chat.flagged:
+        # Whoever gets it may find the customer silent; until then it waits for us.
+        again = row.at + _patience(floor, chat)
+        floor.outcome.schedule.append(Due(CUSTOMER_SILENT, row.key, row.tenant_id, again))
+        return
     if chat.state is not State.ASSIGNED or chat.flagged:
         return
     if chat.last_word != "business" or chat.silent_since is None:

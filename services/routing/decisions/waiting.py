@@ -5,12 +5,14 @@ from services.routing.decisions.floor import (
     CUSTOMER_SILENT,
     DEPARTMENT_CLOSES,
     DEPARTMENT_RETIRED,
+    HAND_OVER,
     PENDING_OVER,
     SERVE_QUEUE,
     WAIT_LIMITS,
     WAITED_TOO_LONG,
     Floor,
 )
+from services.routing.decisions.handing_over import hand_on
 from services.routing.decisions.limits import limits_changed, look_at_limits, waited_too_long
 from services.routing.decisions.pending import pending_over
 from services.routing.decisions.silence import customer_silent
@@ -37,6 +39,8 @@ def due(floor: Floor, row: Due) -> None:
             _retired(floor, row, key)
         case kind if kind == AGENT_LOST:
             _lost(floor, row, key)
+        case kind if kind == HAND_OVER:
+            hand_on(floor, row, key)
         case kind if kind == WAIT_LIMITS:
             limits_changed(floor, row, key)
         case kind if kind in _OF_ONE_CHAT:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.model import Agent, Changes, Chat, Documents, Facts, Key, Needs, State
+from services.routing.model import Agent, Changes, Chat, Documents, Facts, HandOver, Key, Needs, State
 from services.routing.store.agents import Agents, Strength
 from services.routing.store.chats import Chats
 from services.routing.store.directory import Directory
+from services.routing.store.hand_overs import HandOvers
 from shared.contracts.event import Event, Model
 
 PlacesInto = Callable[[Needs, Mapping[Key, Chat], Mapping[Key, Agent], Mapping[str, Documents]], set[Key]]
@@ -21,6 +22,7 @@ class Store:
         self._chats = Chats()
         self._agents = Agents()
         self._directory = Directory()
+        self._hand_overs = HandOvers()
 
     async def save_documents(self, tx: AsyncConnection, events: Sequence[Event[Model]]) -> None:
         """Keep the newest revision of the documents among these events."""
@@ -31,13 +33,18 @@ class Store:
 
         Candidates of sweeps are listed before any lock and re-checked by the fold (docs/pipeline.md, 2).
         """
+        hand_overs = await self._hand_overs.read(tx, needs.hand_overs)
+        for one in hand_overs.values():
+            _add_hand_over(needs, one)
+        handed_over = await self._hand_overs.left(tx, hand_overs)
         queues = await self._chats.queued(tx, needs.queues)
         held = await self._chats.unanswered(tx, needs.held)
         left = await self._chats.left_in(tx, needs.left)
         entered = await self._chats.entered(tx, needs.entered)
-        listings = (queues, held, left, entered)
+        listings = (queues, held, left, entered, handed_over)
         listed = {key for listing in listings for keys in listing.values() for key in keys}
         wanted = needs.chats | listed
+        needs.assigned_by_hand |= {key for keys in handed_over.values() for key in keys}
         pairs = needs.pairs | await self._chats.pairs_of(tx, wanted)
         known = await self._chats.lock_pairs(tx, pairs)
         chats = await self._chats.read(tx, known, wanted)
@@ -59,6 +66,8 @@ class Store:
             held=held,
             left=left,
             entered=entered,
+            hand_overs=hand_overs,
+            handed_over=handed_over,
         )
 
     async def _lock_agents(
@@ -81,3 +90,13 @@ class Store:
         await self._chats.save(tx, [chat for chat in changes.chats if chat.key not in changes.opened])
         await self._agents.save(tx, changes.agents)
         await self._agents.save_turns(tx, changes.turns)
+        await self._hand_overs.begin(tx, changes.hand_overs)
+        await self._hand_overs.go_on(tx, changes.handed_over)
+
+
+def _add_hand_over(needs: Needs, asked: HandOver) -> None:
+    """Ask for whom a hand-over names: whose chats they are, and who is to have them."""
+    names = (asked.agent_id, asked.to_agent_id)
+    needs.agents.update((asked.tenant_id, name) for name in names if name is not None)
+    if asked.to_department_id is not None:
+        needs.departments.add((asked.tenant_id, asked.to_department_id))
