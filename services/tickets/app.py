@@ -14,6 +14,7 @@ HANDLES = (
     *sorted(set(catalogue.topic_named("chats.v1").types) - {"chatdesk.chat.command_refused.v1"}),
     "chatdesk.ticket.assign.v1",
     "chatdesk.ticket.close.v1",
+    "chatdesk.ticket.hand_over.v1",
     "chatdesk.directory.agent.v1",
     "chatdesk.directory.department.v1",
 )

@@ -84,6 +84,8 @@ class Wanted:
     pairs: frozenset[PairKey]
     tickets: frozenset[TicketKey]
     documents: frozenset[DocumentKey]
+    holders: frozenset[DocumentKey] = frozenset()
+    """Agents of whom every ticket is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ class Reason(StrEnum):
     ROLE_NOT_ALLOWED = "role_not_allowed"
     NOT_YOUR_TICKET = "not_your_ticket"
     STALE_VERSION = "stale_version"
+    UNKNOWN_DEPARTMENT = "unknown_department"
+    SAME_AGENT = "same_agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,16 @@ class Assigned:
 
 
 @dataclass(frozen=True, slots=True)
+class Released:
+    """The ticket is nobody's and waits in its department."""
+
+    ticket: Ticket
+    by: Actor
+    previous_agent_id: str | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The work is over, at the chat's version that the ticket had seen."""
 
@@ -171,4 +185,4 @@ class Closed:
     tags: tuple[str, ...] = ()
 
 
-Change: TypeAlias = Opened | Followed | Moved | Assigned | Closed
+Change: TypeAlias = Opened | Followed | Moved | Assigned | Released | Closed

@@ -25,7 +25,8 @@ class TicketStore:
 
         A ticket never changes its pair, so finding it before the lock is safe.
         """
-        pairs = sorted(wanted.pairs | await self._pairs_of(tx, wanted.tickets))
+        held = await self._pairs_of_holders(tx, wanted.holders)
+        pairs = sorted(wanted.pairs | held | await self._pairs_of(tx, wanted.tickets))
         if not pairs:
             return []
         keys = {"tenants": [pair.tenant_id for pair in pairs], "keys": [pair.key for pair in pairs]}
@@ -56,6 +57,20 @@ class TicketStore:
                 " (select * from unnest(cast(:tenants as text[]), cast(:ids as text[])))"
             ),
             _ids(tickets),
+        )
+        return {PairKey(*row) for row in rows}
+
+    async def _pairs_of_holders(self, tx: AsyncConnection, holders: Collection[DocumentKey]) -> set[PairKey]:
+        """Return the pairs of every ticket that these agents hold."""
+        if not holders:
+            return set()
+        rows = await tx.execute(
+            text(
+                "select tenant_id, pair_key from tickets where state = 'assigned'"
+                " and (tenant_id, agent_id) in"
+                " (select * from unnest(cast(:tenants as text[]), cast(:ids as text[])))"
+            ),
+            {"tenants": [one.tenant_id for one in holders], "ids": [one.id for one in holders]},
         )
         return {PairKey(*row) for row in rows}
 

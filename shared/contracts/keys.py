@@ -25,7 +25,7 @@ from shared.contracts.pairs import PairChanged
 from shared.contracts.provider_events import CallReceived, ConsentChanged, IdentityChanged, Receipt
 from shared.contracts.sender_commands import SenderHalt, SenderResume
 from shared.contracts.senders import SenderChanged
-from shared.contracts.ticket_commands import TicketAcceptNext, TicketCommand
+from shared.contracts.ticket_commands import TicketAcceptNext, TicketCommand, TicketHandOver
 from shared.contracts.tickets import TicketCommandRefused, TicketFact
 
 
@@ -74,7 +74,7 @@ def _place(event: Event[Model]) -> tuple[str, ...]:
             | AgentChanged() as said
         ):
             place = (said.agent_id,)
-        case ChatHandOver(agent_id=agent_id):
+        case ChatHandOver(agent_id=agent_id) | TicketHandOver(agent_id=agent_id):
             place = (agent_id,)
         case SenderChanged() | SenderHalt() | SenderResume() as sender:
             place = (sender.provider, canonical_address(sender.business_address))

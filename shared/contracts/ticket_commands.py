@@ -36,6 +36,16 @@ class TicketAcceptNext(Model):
     count: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
 
 
+class TicketHandOver(Model):
+    """Move all tickets that ``agent_id`` holds to a department, to an agent, or back to where they belong."""
+
+    by: Actor
+    agent_id: Id
+    to_department_id: Id | None = None
+    to_agent_id: Id | None = None
+    note: Body | None = None
+
+
 class TicketRelease(TicketCommand):
     """Give the ticket back."""
 

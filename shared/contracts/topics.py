@@ -245,6 +245,7 @@ TOPICS = (
             "chatdesk.ticket.assign.v1": ticket_commands.TicketAssign,
             "chatdesk.ticket.accept.v1": ticket_commands.TicketAccept,
             "chatdesk.ticket.accept_next.v1": ticket_commands.TicketAcceptNext,
+            "chatdesk.ticket.hand_over.v1": ticket_commands.TicketHandOver,
             "chatdesk.ticket.release.v1": ticket_commands.TicketRelease,
             "chatdesk.ticket.set_department.v1": ticket_commands.TicketSetDepartment,
             "chatdesk.ticket.note.v1": ticket_commands.TicketNote,

@@ -219,8 +219,8 @@ def an_agent(
     )
 
 
-def a_department(name: str = "sales", *, revision: int = 1) -> DepartmentDocument:
-    return DepartmentDocument(id=name, name=name.title(), revision=revision)
+def a_department(name: str = "sales", *, revision: int = 1, **fields: Any) -> DepartmentDocument:
+    return DepartmentDocument(id=name, name=name.title(), revision=revision, **fields)
 
 
 def a_ticket(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, assert_never
 
-from services.tickets.decisions import rules
+from services.tickets.decisions import handing_over, rules
 from services.tickets.model import (
     Assigned,
     Change,
@@ -19,6 +19,7 @@ from services.tickets.model import (
     Opened,
     PairKey,
     Reason,
+    Released,
     Ticket,
     TicketKey,
     Wanted,
@@ -27,13 +28,14 @@ from shared.contracts import catalogue
 from shared.contracts.chats import ChatDiverted, ChatFact, ChatRecorded
 from shared.contracts.directory import AgentDocument, DepartmentDocument
 from shared.contracts.event import Event, Model
-from shared.contracts.ticket_commands import TicketAssign, TicketClose, TicketCommand
+from shared.contracts.ticket_commands import TicketAssign, TicketClose, TicketCommand, TicketHandOver
 from shared.contracts.tickets import (
     TicketAssigned,
     TicketClosed,
     TicketCommandRefused,
     TicketMoved,
     TicketOpened,
+    TicketReleased,
 )
 
 SOURCE = "tickets"
@@ -55,6 +57,7 @@ def wanted(events: Iterable[Event[Model]]) -> Wanted:
     pairs: set[PairKey] = set()
     tickets: set[TicketKey] = set()
     documents: set[DocumentKey] = set()
+    holders: set[DocumentKey] = set()
     for event in events:
         match event.data:
             case ChatFact(ticket_id=str() as ticket_id):
@@ -67,11 +70,23 @@ def wanted(events: Iterable[Event[Model]]) -> Wanted:
                 documents.add(DocumentKey(event.tenant_id, "agent", command.agent_id))
             case TicketCommand() as command:
                 tickets.add(TicketKey(event.tenant_id, command.ticket_id))
+            case TicketHandOver() as command:
+                holders.add(DocumentKey(event.tenant_id, "agent", command.agent_id))
+                documents.update(_named(event.tenant_id, command))
             case AgentDocument() | DepartmentDocument() as document:
                 documents.add(_document_key(event.tenant_id, document))
             case _:
                 pass
-    return Wanted(frozenset(pairs), frozenset(tickets), frozenset(documents))
+    return Wanted(frozenset(pairs), frozenset(tickets), frozenset(documents), frozenset(holders))
+
+
+def _named(tenant_id: str, command: TicketHandOver) -> set[DocumentKey]:
+    found = {DocumentKey(tenant_id, "agent", command.agent_id)}
+    if command.to_agent_id is not None:
+        found.add(DocumentKey(tenant_id, "agent", command.to_agent_id))
+    if command.to_department_id is not None:
+        found.add(DocumentKey(tenant_id, "department", command.to_department_id))
+    return found
 
 
 def fold(facts: Facts, events: Sequence[Event[Model]], now: datetime) -> Folded:
@@ -112,6 +127,8 @@ class _Folding:
             case TicketClose() as command:
                 ticket = self._ticket(event, command.ticket_id)
                 self._answer(event, command, ticket, rules.close(command, ticket))
+            case TicketHandOver() as command:
+                self._hand_over(event, command)
             case AgentDocument() | DepartmentDocument() as document:
                 self._learn(_document_key(event.tenant_id, document), document)
             case _:
@@ -123,6 +140,24 @@ class _Folding:
         other = None if open_key == key else self._known(open_key)
         new = NewTicket(key, pair.key, event.time)
         self._apply(event, rules.on_divert(chat, new, self._known(key), other))
+
+    def _hand_over(self, event: Event[Any], command: TicketHandOver) -> None:
+        tenant_id = event.tenant_id
+        department = self._document(DocumentKey(tenant_id, "department", command.to_department_id or ""))
+        refusal = handing_over.judge(
+            command,
+            self._agent(DocumentKey(tenant_id, "agent", command.agent_id)),
+            self._agent(DocumentKey(tenant_id, "agent", command.to_agent_id or "")),
+            department if isinstance(department, DepartmentDocument) else None,
+        )
+        if refusal is not None:
+            refused = TicketCommandRefused(command_id=event.id, reason=refusal.value, by=command.by)
+            self._say(event, refused, subject=command.agent_id, pair_key=None)
+            return
+        now = {**self._facts.tickets, **self.folded.tickets}
+        self._apply(
+            event, handing_over.hand_over(command, [t for k, t in now.items() if k.tenant_id == tenant_id])
+        )
 
     def _answer(
         self, event: Event[Any], command: TicketCommand, ticket: Ticket | None, answer: Change | Reason
@@ -200,6 +235,10 @@ def _fact(change: Change) -> Model | None:
             )
         case Assigned(ticket=ticket):
             return TicketAssigned(
+                **_state(ticket), previous_agent_id=change.previous_agent_id, by=change.by, note=change.note
+            )
+        case Released(ticket=ticket):
+            return TicketReleased(
                 **_state(ticket), previous_agent_id=change.previous_agent_id, by=change.by, note=change.note
             )
         case Closed(ticket=ticket):
