@@ -17,6 +17,7 @@ COMMANDS = {
     "tail": "ops.topics:tail",
     "why": "ops.why.cli:why",
     "dead-letters": "ops.dead_letters.cli:app",
+    "hand-over": "ops.hand_over.cli:hand_over",
     "migrate": "ops.serving:migrate",
     "run": "ops.serving:run",
     "contracts": "ops.published.cli:app",

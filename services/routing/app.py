@@ -1,12 +1,19 @@
 """Routing, wired: the table of what it hears and the rule that answers."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from faststream.asgi import AsgiFastStream
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.decisions import acts, handing_over, inbound, marks, moving, pending, people
 from services.routing.decisions.fold import Step
 from services.routing.handlers import RoutingHandlers
 from services.routing.store import Store
+from services.routing.store.glance import Glance
+from shared.contracts.event import Event, Model
 from shared.platform.app import build
+from shared.platform.outcome import Received
 from shared.platform.service import Service
 from shared.platform.settings import PlatformSettings
 
@@ -38,3 +45,16 @@ def create_app(platform: PlatformSettings | None = None) -> AsgiFastStream:
     """Build the service from its settings."""
     service = Service("routing", RoutingHandlers(Store(), STEPS), handles=STEPS.keys())
     return build(service, platform or PlatformSettings())
+
+
+async def preview_hand_over(tx: AsyncConnection, received: Received, now: datetime) -> Sequence[Event[Model]]:
+    """Return what routing would say if this hand-over were asked for now and carried out at once.
+
+    Nothing is written or locked: by the time it is asked for, it may go otherwise. A refusal is a
+    `ChatCommandRefused`, alone.
+    """
+    handlers = RoutingHandlers(Glance(), STEPS)
+    asked = await handlers.handle(tx, [received], now)
+    if not asked.schedule:
+        return asked.outgoing
+    return (await handlers.fire(tx, asked.schedule, now)).outgoing

@@ -25,8 +25,7 @@ class TicketStore:
 
         A ticket never changes its pair, so finding it before the lock is safe.
         """
-        held = await self._pairs_of_holders(tx, wanted.holders)
-        pairs = sorted(wanted.pairs | held | await self._pairs_of(tx, wanted.tickets))
+        pairs = await self.find(tx, wanted)
         if not pairs:
             return []
         keys = {"tenants": [pair.tenant_id for pair in pairs], "keys": [pair.key for pair in pairs]}
@@ -47,6 +46,11 @@ class TicketStore:
             keys,
         )
         return pairs
+
+    async def find(self, tx: AsyncConnection, wanted: Wanted) -> list[PairKey]:
+        """Return the pairs of everything wanted, sorted."""
+        held = await self._pairs_of_holders(tx, wanted.holders)
+        return sorted(wanted.pairs | held | await self._pairs_of(tx, wanted.tickets))
 
     async def _pairs_of(self, tx: AsyncConnection, tickets: Collection[TicketKey]) -> set[PairKey]:
         if not tickets:
@@ -195,6 +199,19 @@ class TicketStore:
                 "bodies": [documents[key].model_dump_json() for key in ordered],
             },
         )
+
+
+class Glance(TicketStore):
+    """A store that only looks: what would be decided now, with nothing locked or saved."""
+
+    async def lock(self, tx: AsyncConnection, wanted: Wanted) -> list[PairKey]:
+        """Return the pairs of everything wanted, unlocked."""
+        return await self.find(tx, wanted)
+
+    async def save(
+        self, tx: AsyncConnection, tickets: Collection[Ticket], documents: Mapping[DocumentKey, Document]
+    ) -> None:
+        """Keep nothing."""
 
 
 def _ids(tickets: Collection[TicketKey]) -> dict[str, list[str]]:

@@ -8,12 +8,19 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from services.routing.app import STEPS
+from services.routing.app import STEPS, preview_hand_over
 from services.routing.decisions.fold import fold
 from services.routing.model import Agent, Facts
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatHandOver, ChatMarkPending
-from shared.contracts.chats import ChatAssigned, ChatClosed, ChatCommandRefused, ChatMoved, ChatRequeued
+from shared.contracts.chats import (
+    ChatAssigned,
+    ChatClosed,
+    ChatCommandRefused,
+    ChatFact,
+    ChatMoved,
+    ChatRequeued,
+)
 from shared.platform.database import Database
 from tests import desk_events as desk
 from tests.conftest import Migrated
@@ -103,6 +110,34 @@ async def test_an_agent_within_a_department_takes_it_there(office: Office) -> No
     await office.hears(a_hand_over(to_agent_id="cleo", to_department_id="care"))
     assert await office.chats() == {1: CLEO, 2: CLEO, 3: BOB, 4: BOB, 5: BOB}
     assert await office.contact.count("select count(*) from chats where department_id = 'care'") == 5
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    "to",
+    [
+        {},
+        {"to_agent_id": "cleo"},
+        {"to_department_id": "care"},
+        {"to_agent_id": "cleo", "to_department_id": "care"},
+    ],
+)
+async def test_what_is_previewed_writes_nothing_and_is_what_happens(
+    office: Office, to: dict[str, str]
+) -> None:
+    await office.hears(desk.a_department("sales", revision=2, strategy="round_robin"))
+    await office.agent("bob", capacity=2)
+    await office.agent("cleo", capacity=2, departments=("sales", "care"))
+    command = received(a_hand_over(**to))
+    async with office.contact.database.transaction() as tx:
+        await tx.execute(text("set transaction read only"))
+        previewed = await preview_hand_over(tx, command, office.clock.now())
+    await office.hears(command.event.data)
+    shown = {one.data.chat_id: one.data for one in previewed if isinstance(one.data, ChatFact)}
+    happened = await office.contact.rows("select chat_id, state, agent_id, department_id from chats")
+    assert {key: (one.state, one.agent_id, one.department_id) for key, one in shown.items()} == {
+        chat_id: (state, agent_id, department_id) for chat_id, state, agent_id, department_id in happened
+    }
 
 
 @pytest.mark.servers
