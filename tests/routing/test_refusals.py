@@ -15,7 +15,18 @@ from services.routing.decisions.fold import fold
 from services.routing.model import Agent, Changes, Chat, Department, Documents, Facts, State
 from shared.contracts import chats, cloudevents
 from shared.contracts.actors import Actor
-from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatCommand, ChatReply
+from shared.contracts.chat_commands import (
+    ChatAssign,
+    ChatClose,
+    ChatCommand,
+    ChatFlag,
+    ChatMarkPending,
+    ChatReply,
+    ChatSetDepartment,
+    ChatSetPriority,
+    ChatUnflag,
+    ChatUnmarkPending,
+)
 from shared.contracts.content import Text
 from shared.contracts.errors import Rejected
 from shared.platform.database import Database
@@ -47,48 +58,76 @@ STATES: dict[str, Chat] = {
     "queued": a_chat(),
     "ann's": an_assigned_chat("ann"),
     "sue's": an_assigned_chat("sue"),
+    "pending ann's": an_assigned_chat("ann", state=State.PENDING),
     "diverted": a_diverted_chat(),
     "closed": an_assigned_chat("ann", state=State.CLOSED),
     "unknown": a_chat("+27829999999"),
     "another tenant's": an_assigned_chat("ann", tenant_id="globex"),
 }
 TABLE = """
-command chat             | ann           bob           an_agent      sue           an_admin         a_customer       the_system
-reply   queued           | not_your_chat not_your_chat not_your_chat not_your_chat not_your_chat    role_not_allowed role_not_allowed
-reply   ann's            | done          not_your_chat not_your_chat not_your_chat not_your_chat    role_not_allowed role_not_allowed
-reply   sue's            | not_your_chat not_your_chat not_your_chat done          not_your_chat    role_not_allowed role_not_allowed
-reply   diverted         | chat_not_live chat_not_live chat_not_live chat_not_live chat_not_live    chat_not_live    chat_not_live
-reply   closed           | chat_not_live chat_not_live chat_not_live chat_not_live chat_not_live    chat_not_live    chat_not_live
-reply   unknown          | unknown_chat  unknown_chat  unknown_chat  unknown_chat  unknown_chat     unknown_chat     unknown_chat
-reply   another_tenant's | unknown_chat  unknown_chat  unknown_chat  unknown_chat  unknown_chat     unknown_chat     unknown_chat
-close   queued           | not_your_chat not_your_chat not_your_chat done          done             role_not_allowed role_not_allowed
-close   ann's            | done          not_your_chat not_your_chat done          done             role_not_allowed role_not_allowed
-close   sue's            | not_your_chat not_your_chat not_your_chat done          done             role_not_allowed role_not_allowed
-close   diverted         | chat_not_live chat_not_live chat_not_live chat_not_live chat_not_live    chat_not_live    chat_not_live
-close   closed           | chat_not_live chat_not_live chat_not_live chat_not_live chat_not_live    chat_not_live    chat_not_live
-close   unknown          | unknown_chat  unknown_chat  unknown_chat  unknown_chat  unknown_chat     unknown_chat     unknown_chat
-close   another_tenant's | unknown_chat  unknown_chat  unknown_chat  unknown_chat  unknown_chat     unknown_chat     unknown_chat
-assign  queued           | role_not_allowed role_not_allowed role_not_allowed done done             role_not_allowed role_not_allowed
-assign  ann's            | role_not_allowed role_not_allowed role_not_allowed done done             role_not_allowed role_not_allowed
-assign  sue's            | role_not_allowed role_not_allowed role_not_allowed done done             role_not_allowed role_not_allowed
-assign  diverted         | chat_not_live chat_not_live chat_not_live chat_not_live chat_not_live    chat_not_live    chat_not_live
-assign  closed           | chat_not_live chat_not_live chat_not_live chat_not_live chat_not_live    chat_not_live    chat_not_live
-assign  unknown          | unknown_chat  unknown_chat  unknown_chat  unknown_chat  unknown_chat     unknown_chat     unknown_chat
-assign  another_tenant's | unknown_chat  unknown_chat  unknown_chat  unknown_chat  unknown_chat     unknown_chat     unknown_chat
+command        chat          | ann              bob              an_agent         sue              an_admin         a_customer       the_system
+reply          queued        | not_your_chat    not_your_chat    not_your_chat    not_your_chat    not_your_chat    role_not_allowed role_not_allowed
+reply          ann's         | done             not_your_chat    not_your_chat    not_your_chat    not_your_chat    role_not_allowed role_not_allowed
+reply          sue's         | not_your_chat    not_your_chat    not_your_chat    done             not_your_chat    role_not_allowed role_not_allowed
+reply          pending_ann's | done             not_your_chat    not_your_chat    not_your_chat    not_your_chat    role_not_allowed role_not_allowed
+close          queued        | not_your_chat    not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+close          ann's         | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+close          sue's         | not_your_chat    not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+close          pending_ann's | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+assign         queued        | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+assign         ann's         | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+assign         sue's         | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+assign         pending_ann's | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+mark_pending   queued        | not_your_chat    not_your_chat    not_your_chat    not_assigned     not_assigned     role_not_allowed role_not_allowed
+mark_pending   ann's         | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+mark_pending   sue's         | not_your_chat    not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+mark_pending   pending_ann's | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+unmark_pending queued        | not_your_chat    not_your_chat    not_your_chat    not_pending      not_pending      role_not_allowed role_not_allowed
+unmark_pending ann's         | not_pending      not_your_chat    not_your_chat    not_pending      not_pending      role_not_allowed role_not_allowed
+unmark_pending sue's         | not_your_chat    not_your_chat    not_your_chat    not_pending      not_pending      role_not_allowed role_not_allowed
+unmark_pending pending_ann's | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+flag           queued        | not_your_chat    not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+flag           ann's         | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+flag           sue's         | not_your_chat    not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+flag           pending_ann's | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+unflag         queued        | not_your_chat    not_your_chat    not_your_chat    not_flagged      not_flagged      role_not_allowed role_not_allowed
+unflag         ann's         | not_flagged      not_your_chat    not_your_chat    not_flagged      not_flagged      role_not_allowed role_not_allowed
+unflag         sue's         | not_your_chat    not_your_chat    not_your_chat    not_flagged      not_flagged      role_not_allowed role_not_allowed
+unflag         pending_ann's | not_flagged      not_your_chat    not_your_chat    not_flagged      not_flagged      role_not_allowed role_not_allowed
+set_priority   queued        | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_priority   ann's         | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_priority   sue's         | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_priority   pending_ann's | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_department queued        | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_department ann's         | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_department sue's         | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_department pending_ann's | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
 """  # noqa: E501 - a table
+NOT_LIVE = {
+    "diverted": "chat_not_live",
+    "closed": "chat_not_live",
+    "unknown": "unknown_chat",
+    "another tenant's": "unknown_chat",
+}
+"""Which chats nobody may do anything with, by no command."""
+
+
+COMMANDS: dict[str, tuple[type[ChatCommand], dict[str, Any]]] = {
+    "reply": (ChatReply, {"request_id": "r1", "content": Text(text="hi")}),
+    "close": (ChatClose, {}),
+    "assign": (ChatAssign, {"agent_id": "cid"}),
+    "mark_pending": (ChatMarkPending, {"reason": "customer"}),
+    "unmark_pending": (ChatUnmarkPending, {}),
+    "flag": (ChatFlag, {}),
+    "unflag": (ChatUnflag, {}),
+    "set_priority": (ChatSetPriority, {"priority": 1}),
+    "set_department": (ChatSetDepartment, {"department_id": "care"}),
+}
 
 
 def a_command(name: str, by: Actor, chat: Chat, **fields: Any) -> ChatCommand:
-    told = {"by": by, "chat_id": chat.chat_id, **fields}
-    match name:
-        case "reply":
-            return ChatReply(**told, request_id="r1", content=Text(text="hi"))
-        case "close":
-            return ChatClose(**told)
-        case "assign":
-            return ChatAssign(**{"agent_id": "cid", **told})
-        case _:
-            raise ValueError(name)
+    kind, told = COMMANDS[name]
+    return kind(**{**told, "by": by, "chat_id": chat.chat_id, **fields})
 
 
 def read(table: str) -> list[tuple[str, str, str, str]]:
@@ -104,9 +143,11 @@ def read(table: str) -> list[tuple[str, str, str, str]]:
 
 
 def known(chat: Chat) -> Facts:
-    """Hold the chat unless it is to be unknown; Cid has room."""
-    team = (an_agent("ann", load=1), an_agent("sue", load=1), an_agent("cid"))
-    return facts(chats=() if chat is STATES["unknown"] else (chat,), agents=team)
+    """Hold the chat unless it is to be unknown; Cid has room, and so has Dot, of care."""
+    dot = an_agent("dot", departments=frozenset({"care"}))
+    team = (an_agent("ann", load=1), an_agent("sue", load=1), an_agent("cid"), dot)
+    held = () if chat is STATES["unknown"] else (chat,)
+    return facts(chats=held, agents=team, departments=(a_department(), a_department("care")))
 
 
 def after(found: Facts, command: ChatCommand) -> Changes:
@@ -132,14 +173,23 @@ def test_who_may_do_what_with_which_chat(command: str, chat: str, actor: str, an
     assert reason(after(known(found), a_command(command, ACTORS[actor], found))) == answer
 
 
-def test_the_table_has_every_state_and_role_of_every_command_in_it() -> None:
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(("chat", "answer"), NOT_LIVE.items())
+def test_nobody_may_do_anything_with_a_chat_that_is_not_live(
+    command: str, chat: str, actor: str, answer: str
+) -> None:
+    found = STATES[chat]
+    assert reason(after(known(found), a_command(command, ACTORS[actor], found))) == answer
+
+
+def test_the_table_has_every_live_chat_and_role_of_every_command() -> None:
+    live = STATES.keys() - NOT_LIVE.keys()
     cells = {cell[:3] for cell in read(TABLE)}
-    assert cells == {
-        (one, chat, by) for one in ("reply", "close", "assign") for chat in STATES for by in ACTORS
-    }
+    assert cells == {(command, chat, by) for command in COMMANDS for chat in live for by in ACTORS}
 
 
-@pytest.mark.parametrize("command", ["reply", "close", "assign"])
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"unflag", "unmark_pending"}))
 def test_who_acts_on_an_older_assignment_than_the_chat_s_is_told_both(command: str) -> None:
     by = ACTORS["ann"] if command == "reply" else SUE
     found = STATES["ann's"]
