@@ -240,6 +240,8 @@ class HandOver:
 
     tenant_id: str
     hand_over_id: str
+    command_id: str
+    """The id of the event that asked for it; another publisher's may have the same."""
     agent_id: str
     by: Actor
     to_department_id: str | None = None

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from services.routing.app import STEPS, preview_hand_over
-from services.routing.decisions.fold import fold
+from services.routing.decisions.fold import fold, fold_dues
 from services.routing.model import Agent, Facts
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatHandOver, ChatMarkPending
@@ -22,10 +23,11 @@ from shared.contracts.chats import (
     ChatRequeued,
 )
 from shared.platform.database import Database
+from shared.platform.outcome import Due
 from tests import desk_events as desk
 from tests.conftest import Migrated
 from tests.desk_events import NOON, received
-from tests.routing.builders import a_calendar, a_department, an_agent, facts
+from tests.routing.builders import a_calendar, a_department, an_agent, an_assigned_chat, facts
 from tests.routing.contact import WORKERS, Contact
 from tests.routing.office import Office
 from tests.routing.wrongs import HELD_UNASSIGNED, MISCOUNTED, STUCK, WAIT_FOR_NOBODY
@@ -303,6 +305,21 @@ def test_who_may_hand_over_what_to_whom(found: Facts, asked: dict[str, Any], rea
     assert event.data.reason == reason
     assert not changes.hand_overs
     assert not changes.outcome.schedule
+
+
+def test_what_follows_from_a_hand_over_names_its_command_as_the_cause() -> None:
+    command, chat = received(a_hand_over(**TO_CARA)), an_assigned_chat("ann")
+    (asked,) = fold(known(CARA), [command], STEPS, NOON).hand_overs
+    found = replace(
+        known(CARA),
+        chats={chat.key: chat},
+        hand_overs={asked.key: asked},
+        handed_over={asked.key: (chat.key,)},
+    )
+    due = Due("hand_over", f"{asked.tenant_id}:{asked.hand_over_id}", asked.tenant_id, NOON, sweep=True)
+    (given,) = fold_dues(found, [due], NOON).outcome.outgoing
+    assert isinstance(given.data, ChatAssigned)
+    assert (given.data.agent_id, given.causation_id) == ("cara", command.event.id)
 
 
 def test_a_refused_hand_over_says_who_is_available_where_it_was_to_go() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from ops.checker.history import Key
 from ops.checker.story import Story, Told, steps
 from ops.checker.verdict import Verdict
-from shared.contracts.chat_commands import ChatAssign
+from shared.contracts.chat_commands import ChatAssign, ChatHandOver
 from shared.contracts.chats import ChatAssigned, ChatTransferred
 
 _NAME = "one agent a chat, online and a member when assigned"
@@ -45,7 +45,8 @@ def _assigning_commands(story: Story) -> set[Key]:
     return {
         (told.tenant_id, told.event.id)
         for told in story.told("chat-commands.v1")
-        if isinstance(told.event.data, ChatAssign) and told.event.data.agent_id is not None
+        if (isinstance(told.event.data, ChatAssign) and told.event.data.agent_id is not None)
+        or (isinstance(told.event.data, ChatHandOver) and told.event.data.to_agent_id is not None)
     }
 
 

@@ -30,6 +30,7 @@ def hand_over(floor: Floor, received: Received) -> None:
     asked = HandOver(
         tenant_id,
         cause.id,
+        received.event.id,
         command.agent_id,
         command.by,
         command.to_department_id,
@@ -50,7 +51,7 @@ def hand_on(floor: Floor, row: Due, key: Key) -> None:
         chat = floor.chats.get(chat_key)
         if chat is not None and chat.agent_id == asked.agent_id and chat.state in _HELD:
             named = derived_id("hand_over", asked.hand_over_id, chat.chat_id)
-            _move(floor, Cause(row.tenant_id, named, asked.hand_over_id, asked.hand_over_id), asked, chat)
+            _move(floor, Cause(row.tenant_id, named, asked.command_id, asked.command_id), asked, chat)
     floor.handed_over[key] = listed
     if len(listed) == LOOK_AT:
         floor.sweep(HAND_OVER, key)

@@ -21,8 +21,9 @@ class HandOvers:
             return {}
         rows = await tx.execute(
             text(
-                "select tenant_id, hand_over_id, agent_id, to_department_id, to_agent_id, by_role, by_id,"
-                f" note from hand_overs where (tenant_id, hand_over_id) in {_WANTED}"
+                "select tenant_id, hand_over_id, command_id, agent_id,"
+                " to_department_id, to_agent_id, by_role, by_id, note from hand_overs"
+                f" where (tenant_id, hand_over_id) in {_WANTED}"
             ),
             wanted,
         )
@@ -30,6 +31,7 @@ class HandOvers:
             (row.tenant_id, row.hand_over_id): HandOver(
                 row.tenant_id,
                 row.hand_over_id,
+                row.command_id,
                 row.agent_id,
                 Actor(role=row.by_role, id=row.by_id),
                 row.to_department_id,
@@ -62,12 +64,14 @@ class HandOvers:
             key = {"tenant": one.tenant_id, "name": one.hand_over_id, "agent": one.agent_id}
             await tx.execute(
                 text(
-                    "insert into hand_overs (tenant_id, hand_over_id, agent_id, to_department_id,"
-                    " to_agent_id, by_role, by_id, note) values (:tenant, :name, :agent, :to_department,"
-                    " :to_agent, :by_role, :by_id, :note) on conflict do nothing"
+                    "insert into hand_overs (tenant_id, hand_over_id, command_id, agent_id,"
+                    " to_department_id, to_agent_id, by_role, by_id, note)"
+                    " values (:tenant, :name, :command, :agent,"
+                    " :to_department, :to_agent, :by_role, :by_id, :note) on conflict do nothing"
                 ),
                 {
                     **key,
+                    "command": one.command_id,
                     "to_department": one.to_department_id,
                     "to_agent": one.to_agent_id,
                     "by_role": one.by.role,
