@@ -296,6 +296,9 @@ class Needs:
     """Chats that a timer may bring back: placed afresh if their agent is gone."""
     departments: set[Key] = field(default_factory=set)
     messages: list[tuple[str, str, MessageReceived]] = field(default_factory=list)
+    ending: set[Key] = field(default_factory=set)
+    ending_pairs: set[str] = field(default_factory=set)
+    """Chats that may end in this batch, and pairs whose chat may: their next message opens another."""
     queues: set[Key] = field(default_factory=set)
     held: set[Key] = field(default_factory=set)
     left: set[Key] = field(default_factory=set)

@@ -14,8 +14,12 @@ from services.routing.model import (
     State,
     Tenant,
 )
+from shared.contracts.actors import Actor
 from shared.contracts.pair import Pair
 from tests.desk_events import BUSINESS, NOON, TENANT
+
+ANN, BOB = Actor(role="agent", id="ann"), Actor(role="agent", id="bob")
+SUE, ADA = Actor(role="supervisor", id="sue"), Actor(role="admin", id="ada")
 
 CUSTOMER = "+27820000001"
 

@@ -16,7 +16,7 @@ from services.routing.decisions.rules import department_for, fallbacks
 from services.routing.model import NOTHING_KNOWN, Agent, Chat, Documents, Key, Needs, State, due_key
 from shared.contracts import directory
 from shared.contracts.agents import AgentChanged
-from shared.contracts.chat_commands import ChatAssign, ChatCommand, ChatHandOver, ChatSetDepartment
+from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatCommand, ChatHandOver, ChatSetDepartment
 from shared.contracts.event import Event, Model
 from shared.contracts.inbound_messages import InboundMessage, MessageReceived
 from shared.contracts.pair import Pair
@@ -41,16 +41,16 @@ def _add(needs: Needs, event: Event[Model]) -> None:
             needs.pairs.add(pair.key)
             if isinstance(data, MessageReceived):
                 needs.messages.append((pair.key, tenant_id, data))
-                needs.loads_change |= ends_chat(data)
+                if ends_chat(data):
+                    needs.ending_pairs.add(pair.key)
+                    needs.loads_change = True
         case ChatCommand():
-            needs.chats.add((tenant_id, data.chat_id))
-            needs.loads_change = True
-            if isinstance(data, ChatAssign | ChatSetDepartment):
-                _add_assignment(needs, tenant_id, data)
+            _add_command(needs, tenant_id, data)
         case ChatHandOver():
             _add_hand_over(needs, tenant_id, data)
         case TicketClosed():
             needs.chats.add((tenant_id, data.chat_id))
+            needs.ending.add((tenant_id, data.chat_id))
         case AgentChanged():
             needs.introduced.add((tenant_id, data.agent_id))
             needs.states_change = True
@@ -60,6 +60,15 @@ def _add(needs: Needs, event: Event[Model]) -> None:
             needs.states_change = True
         case _:
             pass  # documents are saved before anything is read; what else is heard needs no facts
+
+
+def _add_command(needs: Needs, tenant_id: str, command: ChatCommand) -> None:
+    needs.chats.add((tenant_id, command.chat_id))
+    needs.loads_change = True
+    if isinstance(command, ChatClose):
+        needs.ending.add((tenant_id, command.chat_id))
+    if isinstance(command, ChatAssign | ChatSetDepartment):
+        _add_assignment(needs, tenant_id, command)
 
 
 def _add_assignment(needs: Needs, tenant_id: str, command: ChatAssign | ChatSetDepartment) -> None:
@@ -113,13 +122,14 @@ def places_into(
     for a sweep instead of placing the chat itself.
     """
     open_chats = {chat.pair.key: chat for chat in chats.values() if chat.state is not State.CLOSED}
+    ending = needs.ending_pairs | {chats[key].pair.key for key in needs.ending if key in chats}
     found = set(needs.departments)
     for pair_key, tenant_id, message in needs.messages:
         chat = open_chats.get(pair_key)
         tenant = documents.get(tenant_id, NOTHING_KNOWN).tenant
-        if chat is None and tenant is not None:
+        if tenant is not None and (chat is None or pair_key in ending):
             found.add((tenant_id, department_for(tenant, message)))
-        elif chat is not None and chat.department is not None and _is_unheld(chat, agents):
+        if chat is not None and chat.department is not None and _is_unheld(chat, agents):
             found.add(chat.department)
     going_on = (chats[key] for key in needs.going_on if key in chats)
     found.update(

@@ -86,8 +86,9 @@ class Store:
 
     async def save(self, tx: AsyncConnection, changes: Changes) -> None:
         """Save what a fold changed."""
-        await self._chats.open(tx, [chat for chat in changes.chats if chat.key in changes.opened])
+        # What was closed first: the same batch may have opened another chat of its pair.
         await self._chats.save(tx, [chat for chat in changes.chats if chat.key not in changes.opened])
+        await self._chats.open(tx, [chat for chat in changes.chats if chat.key in changes.opened])
         await self._agents.save(tx, changes.agents)
         await self._agents.save_turns(tx, changes.turns)
         await self._hand_overs.begin(tx, changes.hand_overs)
