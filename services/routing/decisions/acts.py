@@ -4,7 +4,7 @@ from typing import cast
 
 from services.routing.decisions.commands import judge_assign, judge_holder, judge_receiver, judge_reply
 from services.routing.decisions.floor import Floor
-from services.routing.decisions.refusals import chat_of, is_closed, refuse, unavailable
+from services.routing.decisions.refusals import is_closed, permitted, refuse, unavailable
 from services.routing.decisions.silence import await_customer
 from services.routing.model import Agent, Chat, Department
 from shared.contracts import chats
@@ -16,9 +16,7 @@ from shared.platform.outcome import Received
 def reply(floor: Floor, received: Received) -> None:
     """Append the agent's words to the chat and have them sent."""
     command = cast(ChatReply, received.event.data)
-    chat = chat_of(floor, received, command)
-    if (refusal := judge_reply(chat, command)) is not None or chat is None:
-        refuse(floor, received, command, chat, refusal or "unknown_chat")
+    if (chat := permitted(floor, received, command, judge_reply)) is None:
         return
     cause = received.event.as_cause()
     chat = floor.tell(
@@ -54,9 +52,7 @@ def reply(floor: Floor, received: Received) -> None:
 def close(floor: Floor, received: Received) -> None:
     """End a live chat."""
     command = cast(ChatClose, received.event.data)
-    chat = chat_of(floor, received, command)
-    if (refusal := judge_holder(chat, command)) is not None or chat is None:
-        refuse(floor, received, command, chat, refusal or "unknown_chat")
+    if (chat := permitted(floor, received, command, judge_holder)) is None:
         return
     told = {"by": command.by, "reason": f"closed_by_{command.by.role}", "tags": command.tags}
     floor.close(received.event.as_cause(), chat, note=command.note, **told)
@@ -65,9 +61,7 @@ def close(floor: Floor, received: Received) -> None:
 def assign(floor: Floor, received: Received) -> None:
     """Give a live chat to an agent, an agent within a department, or a department's next, at once."""
     command = cast(ChatAssign, received.event.data)
-    chat = chat_of(floor, received, command)
-    if (refusal := judge_assign(chat, command)) is not None or chat is None:
-        refuse(floor, received, command, chat, refusal or "unknown_chat")
+    if (chat := permitted(floor, received, command, judge_assign)) is None:
         return
     found = _receiver(floor, chat, command)
     if isinstance(found, str):

@@ -14,10 +14,8 @@ _UNAVAILABLE = {
 }
 
 
-def judge_reply(chat: Chat | None, command: ChatReply) -> str | None:
+def judge_reply(chat: Chat, command: ChatReply) -> str | None:
     """Only the agent who holds the chat writes to its customer, whatever else they are."""
-    if chat is None:
-        return "unknown_chat"
     if refusal := _not_live_or_stale(chat, command):
         return refusal
     if command.by.role in {"customer", "system"}:
@@ -25,10 +23,8 @@ def judge_reply(chat: Chat | None, command: ChatReply) -> str | None:
     return None if _holds(chat, command.by) else "not_your_chat"
 
 
-def judge_holder(chat: Chat | None, command: ChatCommand) -> str | None:
+def judge_holder(chat: Chat, command: ChatCommand) -> str | None:
     """What the agent who holds a live chat may do with it, and so may supervisors: close, park, flag."""
-    if chat is None:
-        return "unknown_chat"
     if refusal := _not_live_or_stale(chat, command):
         return refusal
     if command.by.role in SUPERVISING or _holds(chat, command.by):
@@ -36,7 +32,7 @@ def judge_holder(chat: Chat | None, command: ChatCommand) -> str | None:
     return "not_your_chat" if command.by.role == "agent" else "role_not_allowed"
 
 
-def judge_assign(chat: Chat | None, command: ChatAssign) -> str | None:
+def judge_assign(chat: Chat, command: ChatAssign) -> str | None:
     """Supervisors assign live chats, to a department, an agent within it, or any agent."""
     if refusal := judge_supervising(chat, command):
         return refusal
@@ -45,10 +41,8 @@ def judge_assign(chat: Chat | None, command: ChatAssign) -> str | None:
     return None
 
 
-def judge_supervising(chat: Chat | None, command: ChatCommand) -> str | None:
+def judge_supervising(chat: Chat, command: ChatCommand) -> str | None:
     """What only supervisors may do with a live chat: move it up its queue, or to another department."""
-    if chat is None:
-        return "unknown_chat"
     if refusal := _not_live_or_stale(chat, command):
         return refusal
     return None if command.by.role in SUPERVISING else "role_not_allowed"

@@ -4,8 +4,9 @@ from typing import cast
 
 from services.routing.decisions.commands import judge_holder, judge_supervising
 from services.routing.decisions.floor import Floor
-from services.routing.decisions.refusals import chat_of, refuse
+from services.routing.decisions.refusals import permitted
 from services.routing.decisions.silence import await_customer
+from services.routing.model import Chat
 from shared.contracts import chats
 from shared.contracts.chat_commands import ChatFlag, ChatSetPriority, ChatUnflag
 from shared.platform.outcome import Received
@@ -14,9 +15,7 @@ from shared.platform.outcome import Received
 def flag(floor: Floor, received: Received) -> None:
     """Exempt a live chat from its timers, whoever holds it and wherever it goes, until it is unflagged."""
     command = cast(ChatFlag, received.event.data)
-    chat = chat_of(floor, received, command)
-    if (refusal := judge_holder(chat, command)) is not None or chat is None:
-        refuse(floor, received, command, chat, refusal or "unknown_chat")
+    if (chat := permitted(floor, received, command, judge_holder)) is None:
         return
     if chat.last_word == "business":
         floor.customer_awaited_no_more(chat)
@@ -27,12 +26,7 @@ def flag(floor: Floor, received: Received) -> None:
 def unflag(floor: Floor, received: Received) -> None:
     """Let a chat's timers count again, from now."""
     command = cast(ChatUnflag, received.event.data)
-    chat = chat_of(floor, received, command)
-    refusal = judge_holder(chat, command)
-    if refusal is None and chat is not None and not chat.flagged:
-        refusal = "not_flagged"
-    if refusal is not None or chat is None:
-        refuse(floor, received, command, chat, refusal or "unknown_chat")
+    if (chat := permitted(floor, received, command, _judge_unflag)) is None:
         return
     cause = received.event.as_cause()
     chat = chat.after(flagged=False, silent_since=floor.now)
@@ -44,9 +38,11 @@ def unflag(floor: Floor, received: Received) -> None:
 def set_priority(floor: Floor, received: Received) -> None:
     """Move a live chat up or down its queue, or to where it would be in one. Its arrival stays."""
     command = cast(ChatSetPriority, received.event.data)
-    chat = chat_of(floor, received, command)
-    if (refusal := judge_supervising(chat, command)) is not None or chat is None:
-        refuse(floor, received, command, chat, refusal or "unknown_chat")
+    if (chat := permitted(floor, received, command, judge_supervising)) is None:
         return
     chat = chat.after(priority=command.priority)
     floor.tell(received.event.as_cause(), chat, chats.ChatPrioritySet, by=command.by)
+
+
+def _judge_unflag(chat: Chat, command: ChatUnflag) -> str | None:
+    return judge_holder(chat, command) or (None if chat.flagged else "not_flagged")

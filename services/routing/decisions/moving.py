@@ -4,7 +4,7 @@ from typing import cast
 
 from services.routing.decisions.commands import judge_supervising
 from services.routing.decisions.floor import Floor
-from services.routing.decisions.refusals import chat_of, refuse, unavailable, unknown_department
+from services.routing.decisions.refusals import permitted, refuse, unavailable, unknown_department
 from services.routing.decisions.silence import await_customer
 from services.routing.model import Chat, State
 from shared.contracts.chat_commands import ChatSetDepartment
@@ -17,14 +17,12 @@ def set_department(floor: Floor, received: Received) -> None:
     One that somebody holds or parked stays theirs, member or not: to give it to another, assign it.
     """
     command = cast(ChatSetDepartment, received.event.data)
-    chat = chat_of(floor, received, command)
-    refusal = judge_supervising(chat, command)
-    if refusal is None and chat is not None:
-        refusal = _judge_department(floor, chat, command.department_id)
-    if refusal is not None or chat is None:
+    if (chat := permitted(floor, received, command, judge_supervising)) is None:
+        return
+    if (refusal := _judge_department(floor, chat, command.department_id)) is not None:
         asked = (received.event.tenant_id, command.department_id)
         told = unknown_department(floor, asked) if refusal == "unknown_department" else None
-        refuse(floor, received, command, chat, refusal or "unknown_chat", detail=told)
+        refuse(floor, received, command, chat, refusal, detail=told)
         return
     cause = received.event.as_cause()
     note = command.note

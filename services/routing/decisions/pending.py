@@ -5,7 +5,7 @@ from typing import cast
 
 from services.routing.decisions.commands import judge_holder
 from services.routing.decisions.floor import AGENT_LOST, PENDING_OVER, SYSTEM, Floor
-from services.routing.decisions.refusals import chat_of, refuse
+from services.routing.decisions.refusals import permitted, refuse
 from services.routing.decisions.silence import await_customer
 from services.routing.model import Chat, Department, State, due_name
 from shared.contracts import chats
@@ -21,14 +21,14 @@ LONGEST = timedelta(days=30)
 def mark_pending(floor: Floor, received: Received) -> None:
     """Park a chat, or a parked one for another time."""
     command = cast(ChatMarkPending, received.event.data)
-    chat = chat_of(floor, received, command)
+    if (chat := permitted(floor, received, command, judge_holder)) is None:
+        return
     until = command.until or floor.now + _patience(floor, chat)
-    refusal = judge_holder(chat, command) or _judge_until(floor, until)
-    if refusal is None and chat is not None and chat.agent is None:
-        refusal = "not_assigned"
-    if refusal is not None or chat is None or chat.agent is None:
-        told = _detail(floor, until, refusal)
-        refuse(floor, received, command, chat, refusal or "unknown_chat", detail=told)
+    if (refusal := _judge_until(floor, until)) is not None:
+        refuse(floor, received, command, chat, refusal, detail=_bounds(floor, until))
+        return
+    if chat.agent is None:
+        refuse(floor, received, command, chat, "not_assigned")
         return
     if chat.last_word == "business":
         floor.customer_awaited_no_more(chat)
@@ -49,12 +49,7 @@ def mark_pending(floor: Floor, received: Received) -> None:
 def unmark_pending(floor: Floor, received: Received) -> None:
     """Let a parked chat go on with its agent."""
     command = cast(ChatUnmarkPending, received.event.data)
-    chat = chat_of(floor, received, command)
-    refusal = judge_holder(chat, command)
-    if refusal is None and chat is not None and chat.state is not State.PENDING:
-        refusal = "not_pending"
-    if refusal is not None or chat is None:
-        refuse(floor, received, command, chat, refusal or "unknown_chat")
+    if (chat := permitted(floor, received, command, _judge_unmark)) is None:
         return
     wake(floor, received.event.as_cause(), chat, "unmarked", command.by)
 
@@ -98,14 +93,16 @@ def pending_over(floor: Floor, row: Due, cause: Cause, chat: Chat) -> None:
         wake(floor, cause, chat, "pending_expired", SYSTEM)
 
 
-def _patience(floor: Floor, chat: Chat | None) -> timedelta:
-    department = floor.department(chat.department) if chat is not None and chat.department else None
+def _judge_unmark(chat: Chat, command: ChatUnmarkPending) -> str | None:
+    return judge_holder(chat, command) or (None if chat.state is State.PENDING else "not_pending")
+
+
+def _patience(floor: Floor, chat: Chat) -> timedelta:
+    department = floor.department(chat.department) if chat.department else None
     return (department or Department("", "")).pending_timeout
 
 
-def _detail(floor: Floor, until: datetime, refusal: str | None) -> str | None:
-    if refusal not in {"until_is_past", "until_too_far"}:
-        return None
+def _bounds(floor: Floor, until: datetime) -> str:
     latest = floor.now + LONGEST
     return (
         f"until is {until.isoformat()}, allowed here: after {floor.now.isoformat()}, by {latest.isoformat()}"

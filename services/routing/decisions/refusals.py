@@ -1,6 +1,7 @@
 """What a refused command is answered with: its reason, what is wrong with which field, who could help now."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from services.routing.decisions.calendars import is_open
 from services.routing.decisions.choice import Verdict, verdict
@@ -16,13 +17,22 @@ from shared.contracts.chat_commands import (
 )
 from shared.platform.outcome import Received
 
+CommandT = TypeVar("CommandT", bound=ChatCommand)
+
 _NAMED = 20
 """Names a sentence lists before it only counts the rest."""
 
 
-def chat_of(floor: Floor, received: Received, command: ChatCommand) -> Chat | None:
-    """Return the chat a command is about, if it is known."""
-    return floor.chats.get((received.event.tenant_id, command.chat_id))
+def permitted(
+    floor: Floor, received: Received, command: CommandT, judge: Callable[[Chat, CommandT], str | None]
+) -> Chat | None:
+    """Return the chat a command is about, or None: it was refused, as unknown or as it was judged."""
+    chat = floor.chats.get((received.event.tenant_id, command.chat_id))
+    refusal = "unknown_chat" if chat is None else judge(chat, command)
+    if refusal is None:
+        return chat
+    refuse(floor, received, command, chat, refusal)
+    return None
 
 
 def refuse(
