@@ -15,6 +15,9 @@ from shared.contracts.content import Text
 from shared.contracts.event import Model
 from tests.desk_events import NOON, a_message, received
 from tests.routing.builders import (
+    ANN,
+    BOB,
+    SUE,
     a_calendar,
     a_chat,
     a_department,
@@ -24,8 +27,6 @@ from tests.routing.builders import (
     facts,
 )
 
-ANN, BOB = Actor(role="agent", id="ann"), Actor(role="agent", id="bob")
-SUE = Actor(role="supervisor", id="sue")
 HELD = an_assigned_chat("ann")
 
 

@@ -8,17 +8,16 @@ from datetime import timedelta
 
 import pytest
 
-from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatMarkPending
 from shared.contracts.chats import ChatDiverted
 from shared.platform.database import Database
 from tests import desk_events as desk
 from tests.conftest import Migrated
+from tests.routing.builders import ANN, SUE
 from tests.routing.office import Office
 
 pytestmark = pytest.mark.servers
 
-ANN, SUE = Actor(role="agent", id="ann"), Actor(role="supervisor", id="sue")
 Step = Callable[[Office], Awaitable[None]]
 
 

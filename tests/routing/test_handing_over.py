@@ -27,12 +27,10 @@ from shared.platform.outcome import Due
 from tests import desk_events as desk
 from tests.conftest import Migrated
 from tests.desk_events import NOON, received
-from tests.routing.builders import a_calendar, a_department, an_agent, an_assigned_chat, facts
+from tests.routing.builders import SUE, a_calendar, a_department, an_agent, an_assigned_chat, facts
 from tests.routing.contact import WORKERS, Contact
 from tests.routing.office import Office
 from tests.routing.wrongs import HELD_UNASSIGNED, MISCOUNTED, STUCK, WAIT_FOR_NOBODY
-
-SUE = Actor(role="supervisor", id="sue")
 
 
 def a_hand_over(**fields: Any) -> ChatHandOver:

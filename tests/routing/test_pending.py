@@ -30,6 +30,10 @@ from tests.conftest import Migrated
 from tests.desk_events import NOON, TENANT, a_message, received
 from tests.pipeline.builders import SetClock
 from tests.routing.builders import (
+    ADA,
+    ANN,
+    BOB,
+    SUE,
     a_calendar,
     a_chat,
     a_department,
@@ -42,9 +46,8 @@ from tests.routing.builders import (
 )
 from tests.routing.contact import Contact
 
-ANN, BOB = Actor(role="agent", id="ann"), Actor(role="agent", id="bob")
-SUE, ADA = Actor(role="supervisor", id="sue"), Actor(role="admin", id="ada")
 CUSTOMER = Actor(role="customer")
+
 DAY = timedelta(hours=24)
 HELD = an_assigned_chat()
 PARKED = a_pending_chat()

@@ -34,6 +34,7 @@ from tests import desk_events as desk
 from tests.conftest import Migrated
 from tests.desk_events import NOON, TENANT, received
 from tests.routing.builders import (
+    SUE,
     a_calendar,
     a_chat,
     a_department,
@@ -44,7 +45,6 @@ from tests.routing.builders import (
 )
 from tests.routing.contact import WORKERS, Contact
 
-SUE = Actor(role="supervisor", id="sue")
 ACTORS = {
     "ann": Actor(role="agent", id="ann"),
     "bob": Actor(role="agent", id="bob"),

@@ -11,7 +11,6 @@ from services.routing.app import STEPS
 from services.routing.decisions.floor import CUSTOMER_SILENT, SERVE_QUEUE
 from services.routing.decisions.fold import fold, fold_dues
 from services.routing.model import Changes, Chat, State
-from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatClose, ChatReply
 from shared.contracts.content import Text
 from shared.platform.database import Database
@@ -21,6 +20,7 @@ from tests.conftest import Migrated
 from tests.desk_events import NOON, TENANT, a_message, received
 from tests.pipeline.builders import SetClock
 from tests.routing.builders import (
+    ANN,
     a_chat,
     a_department,
     a_diverted_chat,
@@ -31,7 +31,6 @@ from tests.routing.builders import (
 )
 from tests.routing.contact import Contact
 
-ANN = Actor(role="agent", id="ann")
 FOUR_HOURS = timedelta(hours=4)
 ANSWERED = an_assigned_chat(last_word="business", silent_since=NOON)
 
