@@ -42,6 +42,8 @@ class Figures:
     """Routing's processor time while traffic ran, all of it."""
     cpu_us_above_idling: float | None
     """The same without what routing takes when there is nothing to do."""
+    longest_ms: float | None = None
+    """From a customer's message on its topic to the fact that carries it: the longest of all of them."""
 
 
 def figures(history: History, story: Story, effort: Effort | None) -> Figures:
@@ -59,15 +61,12 @@ def figures(history: History, story: Story, effort: Effort | None) -> Figures:
         cpu_us_above_idling=(effort.used - effort.idling) * 1e6 / len(messages)
         if effort and messages
         else None,
+        longest_ms=_longest(story),
     )
 
 
 def _latency(story: Story) -> Latency | None:
-    published: dict[tuple[str, str], datetime] = {
-        (told.event.pair_key or "", told.event.data.provider_message_id): told.record.written_at
-        for pair in story.inbound.values()
-        for told in pair
-    }
+    published = _published(story)
     waits: list[float] = []
     for told in story.facts.values():
         first = _first_message(told)
@@ -78,6 +77,28 @@ def _latency(story: Story) -> Latency | None:
         if name in published and not any(isinstance(one.event.data, ChatDiverted) for one in told):
             waits.append((assigned.record.written_at - published[name]).total_seconds() * 1000)
     return latency_of(waits)
+
+
+def _longest(story: Story) -> float | None:
+    """Return the longest time that any message took to its chat: routing that stands still shows here."""
+    published = _published(story)
+    waits = [
+        (told.record.written_at - published[name]).total_seconds() * 1000
+        for facts in story.facts.values()
+        for told in facts
+        if isinstance(told.event.data, ChatMessageAdded)
+        and (name := (told.event.pair_key or "", told.event.data.message_id)) in published
+    ]
+    return max(waits, default=None)
+
+
+def _published(story: Story) -> dict[tuple[str, str], datetime]:
+    """Return when each message was first on its topic, by pair and the provider's id."""
+    return {
+        (told.event.pair_key or "", told.event.data.provider_message_id): told.record.written_at
+        for pair in story.inbound.values()
+        for told in pair
+    }
 
 
 def latency_of(waits: Sequence[float]) -> Latency | None:

@@ -17,6 +17,8 @@ HEAD_EVERY = 20
 TAKEN = ("accepted", "sent", "delivered", "read", "played")
 """Words on a delivery that mean that the provider has it."""
 _NO_TENTHS = 10
+_STOOD_STILL_MS = 10_000
+"""Longer than a batch is ever tried without a fault; the demo breaks nothing."""
 MOST_SHOWN = 5
 """Broken cases printed of each invariant; the report has them all."""
 _HEAD = (
@@ -89,6 +91,9 @@ class Teller:
                 f"message to assignment  {found.latency.p50:8.0f} ms p50,{found.latency.p99:6.0f} ms p99"
                 f"  ({found.latency.count} chats)"
             )
+        if found.longest_ms is not None:
+            style = "bold red" if found.longest_ms > _STOOD_STILL_MS else ""
+            self.say(f"message to its chat    {found.longest_ms:8.0f} ms at the longest", style)
         if found.cpu_us_per_message is not None and found.cpu_us_above_idling is not None:
             self.say(
                 f"routing's processor    {found.cpu_us_per_message:8.0f} µs a message,"

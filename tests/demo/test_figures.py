@@ -19,6 +19,19 @@ def test_latency_is_of_chats_that_found_an_agent_at_once() -> None:
     assert 0 < latency.p50 < 1000
 
 
+def test_a_message_that_routing_left_lying_shows_as_the_longest() -> None:
+    past = a_day()
+    message = past.write("+27820000004", "m5")
+    past.put(message)  # a duplicate, which is no later beginning
+    past.wait(seconds=54)
+    past.put(message)
+    past.open("c4", message)
+    history = past.history()
+    longest = figures(history, Story(history), None).longest_ms
+    assert longest is not None
+    assert 54_000 <= longest < 55_000
+
+
 def test_what_occurred_is_counted() -> None:
     past = a_day()
     past.agent("ann", "offline", 2)

@@ -7,7 +7,7 @@ from ops.demo.figures import Figures, Happened, Latency
 from ops.demo.telling import HEAD_EVERY, WIDTH, Teller, last_line, report
 from tests.demo.builders import a_full_picture, a_picture
 
-FIGURES = Figures(3000, 1234, 321, 50.0, Latency(900, 12.0, 99.0), 1234.0, 999.0)
+FIGURES = Figures(3000, 1234, 321, 50.0, Latency(900, 12.0, 99.0), 1234.0, 999.0, 232.0)
 HAPPENED = Happened(60, 200, 321, 3, 8, 12, 11)
 TEN = [
     Verdict(n, f"the invariant number {n}, whose name is rather long indeed", 1_000_000) for n in range(10)
