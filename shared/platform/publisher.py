@@ -1,6 +1,6 @@
 """Sends outbox rows to Kafka so that the first occurrence of every event is in order per key and topic.
 
-One record batch per partition is built by hand and awaited before the next, because an idempotent
+Record batches are built by hand and each is awaited before its partition's next, because an idempotent
 producer that lost a batch for good goes on behind the gap (aiokafka #1017): at most one batch is ever
 unacknowledged per partition, and after any failure the producer is built anew.
 """
@@ -30,6 +30,8 @@ _METADATA_SECONDS, _ABSENT_SECONDS = 1.0, 5.0
 """How long to ask for a topic's partitions, and how long not to ask again for one that is not there."""
 
 Place = tuple[str, int]
+Filled = tuple[Any, list[OutboxRow]]
+"""A record batch of the client's, and the rows that are in it."""
 
 
 @lru_cache(maxsize=65_536)
@@ -50,7 +52,7 @@ class Publisher(Protocol):
     """Where the lanes send their rows."""
 
     async def publish(self, rows: Sequence[OutboxRow]) -> Published:
-        """Send a prefix of each partition's rows, in order, and wait for the acknowledgements."""
+        """Send each partition's rows in order, and wait for the acknowledgements; a failure ends its part."""
         ...
 
 
@@ -64,26 +66,22 @@ class KafkaPublisher:
         self._absent_until: dict[str, float] = {}
 
     async def publish(self, rows: Sequence[OutboxRow]) -> Published:
-        """Send at most one record batch per partition; rows that did not fit wait for the next round.
+        """Send every partition its batches, one after the other, the partitions side by side.
 
         Never raises for a broker's fault: the failure is part of the answer, the producer is rebuilt.
         """
+        acknowledged: list[OutboxRow] = []
         try:
             producer = await self._connected()
             batches, failure = await self._fill(producer, rows)
             sent = await asyncio.gather(
-                *(self._send(producer, place, batch) for place, (batch, _) in batches.items()),
+                *(self._send(producer, place, filled, acknowledged) for place, filled in batches.items()),
                 return_exceptions=True,
             )
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing is known to have arrived
             await self._discard()
             return Published((), error)
-        acknowledged: list[OutboxRow] = []
-        lost = [result for result in sent if isinstance(result, BaseException)]
-        for (_, held), result in zip(batches.values(), sent, strict=True):
-            if result not in lost:
-                acknowledged.extend(held)
-        if lost:
+        if lost := [result for result in sent if result is not None]:
             await self._discard()
         return Published(tuple(acknowledged), lost[0] if lost else failure)
 
@@ -113,10 +111,9 @@ class KafkaPublisher:
 
     async def _fill(
         self, producer: AIOKafkaProducer, rows: Sequence[OutboxRow]
-    ) -> tuple[dict[Place, tuple[Any, list[OutboxRow]]], Exception | None]:
-        """Fill one batch for each partition. A topic that is not there costs nobody but its own rows."""
-        batches: dict[Place, tuple[Any, list[OutboxRow]]] = {}
-        full: set[Place] = set()
+    ) -> tuple[dict[Place, list[Filled]], Exception | None]:
+        """Fill batches for each partition. A topic that is not there costs nobody but its own rows."""
+        batches: dict[Place, list[Filled]] = {}
         partitions: dict[str, list[int]] = {}
         for row in rows:
             if row.topic not in partitions:
@@ -125,13 +122,10 @@ class KafkaPublisher:
                 continue
             key = row.key.encode()
             place = (row.topic, numbers[_hash(key) % len(numbers)])
-            if place in full:
-                continue
-            batch, held = batches.setdefault(place, (producer.create_batch(), []))
-            if batch.append(key=key, value=row.value, timestamp=None, headers=_HEADERS) is None:
-                full.add(place)
-            else:
-                held.append(row)
+            filled = batches.setdefault(place, [])
+            if not filled or not _fits(filled[-1], key, row):
+                filled.append((producer.create_batch(), []))
+                _fits(filled[-1], key, row)  # an empty batch takes a row of any size
         absent = [self._prefix + topic for topic, numbers in partitions.items() if not numbers]
         return batches, _absence(absent) if absent else None
 
@@ -147,10 +141,15 @@ class KafkaPublisher:
             self._absent_until[topic] = now + _ABSENT_SECONDS
             return []
 
-    async def _send(self, producer: AIOKafkaProducer, place: Place, batch: Any) -> None:
+    async def _send(
+        self, producer: AIOKafkaProducer, place: Place, filled: Sequence[Filled], into: list[OutboxRow]
+    ) -> None:
+        """Send a partition's batches in order; the first that is not acknowledged is the last to be sent."""
         topic, partition = place
-        batch.close()
-        await (await producer.send_batch(batch, self._prefix + topic, partition=partition))
+        for batch, held in filled:
+            batch.close()
+            await (await producer.send_batch(batch, self._prefix + topic, partition=partition))
+            into.extend(held)
 
     async def _discard(self) -> None:
         producer, self._producer = self._producer, None
@@ -159,6 +158,15 @@ class KafkaPublisher:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(_REQUEST_TIMEOUT_MS / 1000):
                     await producer.stop()
+
+
+def _fits(filled: Filled, key: bytes, row: OutboxRow) -> bool:
+    """Put a row into a batch if it fits; a batch that is full takes no more."""
+    batch, held = filled
+    if batch.append(key=key, value=row.value, timestamp=None, headers=_HEADERS) is None:
+        return False
+    held.append(row)
+    return True
 
 
 def _absence(topics: Sequence[str]) -> Retryable:

@@ -311,6 +311,30 @@ class TestOnKafka:
             assert await told(servers.kafka, topic, "key-0") == ["small", "largest", "last"]
             await publisher.close()
 
+    async def test_more_than_one_batch_of_a_partition_leaves_in_a_round(self, servers: Addresses) -> None:
+        async with installed(servers) as counting:
+            publisher = KafkaPublisher(servers.kafka, counting.settings.topic_prefix)
+            rows = [a_row(str(n) + " " + "x" * 100_000) for n in range(30)]
+            assert await publisher.publish(rows) == Published(tuple(rows))
+            topic = counting.settings.topic_prefix + "chats.v1"
+            assert await told(servers.kafka, topic, "key-0") == [str(n) for n in range(30)]
+            await publisher.close()
+
+    async def test_what_is_behind_a_refused_batch_stays(self, servers: Addresses) -> None:
+        """Of three batches the second is refused: the first is acknowledged, the third is not even sent."""
+        async with installed(
+            servers, topic_settings={"chats.v1": {"max.message.bytes": "20000"}}
+        ) as counting:
+            publisher = KafkaPublisher(servers.kafka, counting.settings.topic_prefix)
+            plain = ("1 " + "x" * 500_000, "3 " + "x" * 500_000)
+            rows = [a_row(plain[0]), a_row("2 " + noise(500_000)), a_row(plain[1])]
+            published = await publisher.publish(rows)
+            assert published.acknowledged == (rows[0],)
+            assert isinstance(published.failure, KafkaError)
+            topic = counting.settings.topic_prefix + "chats.v1"
+            assert await told(servers.kafka, topic, "key-0") == ["1"]
+            await publisher.close()
+
     async def test_topic_that_is_not_there_holds_up_nothing_else(self, servers: Addresses) -> None:
         async with installed(servers) as counting:
             publisher = KafkaPublisher(servers.kafka, counting.settings.topic_prefix)
@@ -323,6 +347,11 @@ class TestOnKafka:
             (published,) = [await publisher.publish([OutboxRow(0, "absent.v1", "key-0", b"0")])]
             assert "run `chatdesk topics apply`" in str(published.failure)
             await publisher.close()
+
+
+def a_row(value: str) -> OutboxRow:
+    """Return one row of the topic of chats."""
+    return OutboxRow(lane_of("key-0"), "chats.v1", "key-0", value.encode())
 
 
 def noise(length: int) -> str:
