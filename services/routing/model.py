@@ -115,6 +115,15 @@ class Chat(Changeable):
         return None if self.agent_id is None else (self.tenant_id, self.agent_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The end of a pair's last chat, and who had it last, if anybody."""
+
+    chat_id: str
+    agent_id: str | None
+    at: datetime
+
+
 @dataclass(frozen=True)
 class Agent(Changeable):
     """A person who takes chats: what the directory says, what presence says, and their load here."""
@@ -160,6 +169,7 @@ class Department:
     pending_timeout: timedelta = timedelta(hours=24)
     strategy: Strategy = "least_loaded"
     fallback_id: str | None = None
+    last_agent_within: timedelta = timedelta(hours=24)
     revision: int = 0
 
     @property
@@ -270,6 +280,8 @@ class Facts:
     queue_lengths: dict[Key, int] = field(default_factory=dict)
     turns: dict[Key, str] = field(default_factory=dict)
     """Per locked department whom ``round_robin`` chose last."""
+    closings: dict[str, Closing] = field(default_factory=dict)
+    """Per locked pair the end of its last chat."""
     queues: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     held: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     left: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
@@ -322,3 +334,4 @@ class Changes:
     """What was asked to be handed over."""
     handed_over: Mapping[Key, tuple[Key, ...]] = field(default_factory=dict)
     """Per hand-over the chats that were looked at."""
+    closings: Mapping[str, Closing] = field(default_factory=dict)

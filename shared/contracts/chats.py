@@ -42,7 +42,9 @@ class ChatFact(Model):
 
 
 class ChatOpened(ChatFact):
-    """A new chat."""
+    """A new chat. It ``continues`` one of the pair that was closed up to 15 minutes before."""
+
+    continues: Id | None = None
 
 
 class ChatMessageAdded(ChatFact):

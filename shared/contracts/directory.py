@@ -51,6 +51,8 @@ class DepartmentDocument(DirectoryDocument):
 
     ``inactivity_timeout_seconds`` counts from our last word; a customer silent for so long loses the chat.
     ``pending_timeout_seconds`` is how long a chat stays parked whose agent names no end.
+    Whoever writes again within ``last_agent_seconds`` of a chat's end goes to the same agent if they are
+    available; 0 leaves that to the 15 minutes of a continuation.
     """
 
     name: Name
@@ -61,6 +63,7 @@ class DepartmentDocument(DirectoryDocument):
     pending_timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=2_592_000)] = 86_400
     when_full: Literal["queue", "ticket"] = "queue"
     fallback: Id | None = None
+    last_agent_seconds: Seconds = 86400
 
 
 class AgentDocument(DirectoryDocument):

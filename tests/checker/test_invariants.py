@@ -382,3 +382,14 @@ def test_owners_read_their_own_words_back(echoed: int, broken: int) -> None:
     )
     doctored = replace(history, databases=replace(history.databases, books=books))
     assert len(check(doctored)[9].broken) == broken
+
+
+def test_the_last_agent_is_judged_by_the_state_that_preferred_them() -> None:
+    past = a_day()
+    why = {
+        "last_agent": {"agent_id": "ann", "presence_version": 1},
+        "shortlist": [{"agent_id": "ben", "presence_version": 7}],
+    }
+    past.open("c4", past.write("+27820000004", "m5"))
+    past.assign("c4", "ann", why=why)
+    assert judged(past)[2].broken == []

@@ -50,6 +50,7 @@ _VALUES: Mapping[str, Any] = {
     "code": "131047",
     "command_id": "command-1",
     "content": _TEXT,
+    "continues": "chat-0",
     "correlation_id": "acme/request-1",
     "customer_id": "customer-1",
     "customer_ids": ["US.13491208655302741918"],

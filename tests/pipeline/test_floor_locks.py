@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.app import STEPS
 from services.routing.handlers import RoutingHandlers
-from services.routing.model import Agent, Chat, Key, Needs
+from services.routing.model import Agent, Chat, Closing, Key, Needs
 from services.routing.store import Store
 from services.routing.store.chats import Chats
 from shared.contracts.actors import Actor
@@ -52,7 +52,9 @@ class ChatsReadFirst(Chats):
         super().__init__()
         self._before: dict[Key, Chat] = {}
 
-    async def lock_pairs(self, tx: AsyncConnection, pairs: Iterable[str]) -> set[str]:
+    async def lock_pairs(
+        self, tx: AsyncConnection, pairs: Iterable[str]
+    ) -> tuple[set[str], dict[str, Closing]]:
         wanted = set(pairs)
         self._before = await super().read(tx, wanted, ())
         return await super().lock_pairs(tx, wanted)

@@ -2,11 +2,15 @@
 
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
+from copy import deepcopy
 from random import Random  # noqa: TID251 - the seed is in the test's name
 
 import pytest
 from sqlalchemy import text
 
+from services.routing.decisions.needs import needs_of, places_into
+from services.routing.store import Store
+from services.routing.store.glance import Glance
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import (
     ChatAssign,
@@ -130,6 +134,37 @@ async def test_freeing_slots_while_others_queue_leaves_nobody_waiting_beside_a_f
     await contact.sweep()
     assert await contact.count("select count(*) from chats where state = 'queued'") == 0
     assert await contact.count("select load from agents") == 5
+
+
+async def test_whoever_had_a_pair_s_last_chat_has_the_next_on_any_worker(contact: Contact) -> None:
+    await contact.hear(desk.an_agent_document("bob", capacity=50), desk.agent_changed("bob"))
+    await contact.hear(*(desk.a_message(customer=one) for one in customers(6)))
+    mine = "select chat_id, agent_id from chats where state = 'assigned'"
+    async with contact.database.transaction() as tx:
+        held = [(chat_id, agent_id) for chat_id, agent_id in await tx.execute(text(mine))]
+    await contact.hear_at_once(
+        [ChatClose(by=Actor(role="agent", id=agent_id), chat_id=chat_id)] for chat_id, agent_id in held
+    )
+    await contact.hear_at_once([[desk.a_message("again", customer=one)] for one in reversed(customers(6))])
+    same = (
+        "select count(*) from chats old join chats new using (pair_key) where old.state = 'closed'"
+        " and new.state = 'assigned' and new.agent_id = old.previous_agent_id"
+    )
+    assert await contact.count(same) == 6
+
+
+async def test_a_preview_knows_whoever_had_the_last_chat(contact: Contact) -> None:
+    """`chatdesk hand-over` shows what would be done, so it must read what decides it."""
+    await contact.hear(desk.a_message())
+    async with contact.database.transaction() as tx:
+        ((chat_id, agent_id),) = await tx.execute(text("select chat_id, agent_id from chats"))
+    await contact.hear(ChatClose(by=Actor(role="agent", id=agent_id), chat_id=chat_id))
+    needs = needs_of([desk.received(desk.a_message("again"))])
+    async with contact.database.transaction() as tx:
+        seen = (await Glance().gather(tx, deepcopy(needs), places_into)).closings
+        done = (await Store().gather(tx, deepcopy(needs), places_into)).closings
+    assert seen == done
+    assert [(one.chat_id, one.agent_id) for one in seen.values()] == [(chat_id, agent_id)]
 
 
 async def test_an_append_racing_the_loss_of_its_agent_is_not_left_behind(contact: Contact) -> None:

@@ -56,7 +56,9 @@ def _presence_version(told: Told) -> int | None:
     why = fact.why or {}
     if "presence_version" in why:
         return int(why["presence_version"])
-    chosen = [one for one in why.get("shortlist", ()) if one.get("agent_id") == fact.agent_id]
+    # Whoever had the pair's last chat comes before the strategy, which may have ranked them too low to name.
+    named = (*filter(None, [why.get("last_agent")]), *why.get("shortlist", ()))
+    chosen = [one for one in named if one.get("agent_id") == fact.agent_id]
     return int(chosen[0]["presence_version"]) if chosen else None
 
 

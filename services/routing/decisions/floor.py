@@ -10,7 +10,17 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from services.routing.decisions.choice import Ranking
-from services.routing.decisions.placement import NOBODY_THERE, Assign, Divert, Hold, Placement, Queue, place
+from services.routing.decisions.placement import (
+    CONTINUES_WITHIN,
+    NOBODY_THERE,
+    Assign,
+    Divert,
+    Hold,
+    Placement,
+    Queue,
+    place,
+    prefer,
+)
 from services.routing.decisions.rules import fallbacks
 from services.routing.model import (
     NOTHING_KNOWN,
@@ -18,6 +28,7 @@ from services.routing.model import (
     Calendar,
     Changes,
     Chat,
+    Closing,
     Department,
     Documents,
     Facts,
@@ -65,6 +76,7 @@ class Floor:
     _ahead: dict[Key, int] = field(init=False)
     _rankings: dict[Key, Ranking] = field(default_factory=dict)
     _turns: dict[Key, str] = field(default_factory=dict)
+    _closings: dict[str, Closing] = field(default_factory=dict)
     _last_assigned_at: datetime | None = None
     _touched_chats: dict[Key, None] = field(default_factory=dict)
     _touched_agents: dict[Key, None] = field(default_factory=dict)
@@ -85,6 +97,7 @@ class Floor:
             self._turns,
             self.hand_overs,
             self.handed_over,
+            self._closings,
         )
 
     def directory(self, tenant_id: str) -> Documents:
@@ -137,9 +150,12 @@ class Floor:
         self.outcome.schedule.append(Due(kind, due_name(key), key[0], self.now, sweep=True))
 
     def open(self, cause: Cause, chat: Chat) -> Chat:
-        """Begin a chat."""
+        """Begin a chat; soon after the pair's last one it continues that."""
         self._open[chat.pair.key] = chat.key
-        return self.tell(cause, chat.after(), chats.ChatOpened)
+        closing = self.closing(chat.pair.key)
+        if closing is None or self.now - closing.at > CONTINUES_WITHIN:
+            return self.tell(cause, chat.after(), chats.ChatOpened)
+        return self.tell(cause, chat.after(), chats.ChatOpened, continues=closing.chat_id)
 
     def settle(self, cause: Cause, chat: Chat, *, serving: bool = False, reason: str | None = None) -> Chat:
         """Place a chat that nobody holds. ``serving`` takes it from the queue, so nobody is ahead of it.
@@ -153,16 +169,17 @@ class Floor:
         if (department := self.department(key)) is None:
             return self._hold(cause, chat, {"verdict": "department_missing"}, reason)
         ahead = 0 if serving else self._ahead.get(key, 0)
-        placement = self._place(department, ahead)
+        placement = self._place(department, chat, ahead)
         if isinstance(placement, Divert) and placement.reason in NOBODY_THERE and department.fallback_id:
-            instead, found = self._fall_back(department, placement)
+            instead, found = self._fall_back(department, chat, placement)
             if instead is not department:
                 told = {"reason": placement.reason, "why": placement.why}
                 chat = self.move(cause, chat, instead.department_id, **told)
             department, placement = instead, found
         match placement:
             case Assign(agent, why):
-                self.turn_taken(department, agent)
+                if "last_agent" not in why:
+                    self.turn_taken(department, agent)
                 return self.assign(cause, chat, agent, why=why, reason=reason)
             case Queue() as queue:
                 return self._wait(cause, chat, department, queue, reason)
@@ -171,18 +188,27 @@ class Floor:
             case Divert(why_not, next_open_at, why):
                 return self.divert(cause, chat, why_not, next_open_at=next_open_at, why=why)
 
-    def _place(self, department: Department, ahead: int) -> Placement:
+    def _place(self, department: Department, chat: Chat, ahead: int) -> Placement:
         ranking, calendar = self.ranking(department.key), self.calendar(department)
-        return place(department, calendar, ranking.choose(), ahead=ahead, now=self.now, turn=ranking.turn)
+        found = place(department, calendar, ranking.choose(), ahead=ahead, now=self.now, turn=ranking.turn)
+        closing = self.closing(chat.pair.key)
+        if closing is None or not isinstance(found, Assign):
+            return found
+        before = self.agents.get((chat.tenant_id, closing.agent_id or ""))
+        return prefer(found, before, closing, department, self.now)
 
-    def _fall_back(self, department: Department, divert: Divert) -> tuple[Department, Placement]:
+    def closing(self, pair_key: str) -> Closing | None:
+        """Return the end of the pair's last chat."""
+        return self._closings.get(pair_key) or self.facts.closings.get(pair_key)
+
+    def _fall_back(self, department: Department, chat: Chat, divert: Divert) -> tuple[Department, Placement]:
         """Return the first fallback that assigns or queues, else the divert, saying who was asked."""
         asked = []
         for key in fallbacks(self.directory(department.tenant_id), department.key):
             other = self.department(key)
             if other is None or not self.can_place(key):
                 continue
-            found = self._place(other, self._ahead.get(key, 0))
+            found = self._place(other, chat, self._ahead.get(key, 0))
             if isinstance(found, Assign | Queue):
                 return other, found
             asked.append({"verdict": getattr(found, "reason", "held"), **found.why})
@@ -257,6 +283,7 @@ class Floor:
         self._open.pop(chat.pair.key, None)
         if chat.last_word == "business":
             self.customer_awaited_no_more(chat)
+        self._closings[chat.pair.key] = Closing(chat.chat_id, chat.previous_agent_id, self.now)
         return self.tell(cause, chat.after(state=State.CLOSED), chats.ChatClosed, **told)
 
     def customer_awaited_no_more(self, chat: Chat) -> None:

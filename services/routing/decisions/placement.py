@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.routing.decisions.calendars import is_open, next_close_at, next_open_at
-from services.routing.decisions.choice import Choice, verdict
-from services.routing.model import Agent, Calendar, Department
+from services.routing.decisions.choice import Choice, Verdict, verdict
+from services.routing.model import Agent, Calendar, Closing, Department
 
 Why = Mapping[str, Any]
 
@@ -43,6 +43,9 @@ class Hold:
 
     why: Why
 
+
+CONTINUES_WITHIN = timedelta(minutes=15)
+"""Whoever writes this soon after a chat's end goes on with it, and with its agent."""
 
 NOBODY_THERE = frozenset({"outside_business_hours", "no_agents_online"})
 """Why a department diverts what its fallback is asked for first."""
@@ -82,6 +85,18 @@ def place(
     return Queue(next_close_at(calendar, now) if calendar else None, why)
 
 
+def prefer(
+    found: Assign, before: Agent | None, closing: Closing, department: Department, now: datetime
+) -> Assign:
+    """Return ``found``, or give the chat to who had the pair's last one (``before``), if they may have it."""
+    within = max(department.last_agent_within, CONTINUES_WITHIN)
+    if before is None or now - closing.at > within or not before.takes_chats_of(department.key):
+        return found
+    if verdict(before) is not Verdict.AVAILABLE:
+        return found
+    return Assign(before, {**found.why, "last_agent": {**_facts(before), "closed_at": closing.at}})
+
+
 def _why(department: Department, calendar: Calendar | None, choice: Choice, *, ahead: int) -> dict[str, Any]:
     """Record what the decision rested on, so that it can be explained and taken again."""
     return {
@@ -90,16 +105,17 @@ def _why(department: Department, calendar: Calendar | None, choice: Choice, *, a
         "calendar": department.calendar_id
         and {"id": department.calendar_id, "revision": calendar.revision if calendar else None},
         "ahead": ahead,
-        "shortlist": [
-            {
-                "agent_id": agent.agent_id,
-                "load": agent.load,
-                "capacity": agent.capacity,
-                "last_assigned_at": agent.last_assigned_at,
-                "verdict": verdict(agent),
-                "presence_version": agent.presence_version,
-            }
-            for agent in choice.shortlist
-        ],
+        "shortlist": [_facts(agent) for agent in choice.shortlist],
         "counts": dict(choice.counts),
+    }
+
+
+def _facts(agent: Agent) -> dict[str, Any]:
+    return {
+        "agent_id": agent.agent_id,
+        "load": agent.load,
+        "capacity": agent.capacity,
+        "last_assigned_at": agent.last_assigned_at,
+        "verdict": verdict(agent),
+        "presence_version": agent.presence_version,
     }

@@ -46,7 +46,7 @@ class Store:
         wanted = needs.chats | listed
         needs.assigned_by_hand |= {key for keys in handed_over.values() for key in keys}
         pairs = needs.pairs | await self._chats.pairs_of(tx, wanted)
-        known = await self._chats.lock_pairs(tx, pairs)
+        known, closings = await self._chats.lock_pairs(tx, pairs)
         chats = await self._chats.read(tx, known, wanted)
         directory = await self._directory.read(tx, needs.tenants)
         owners = {chat.agent for chat in chats.values() if chat.agent is not None}
@@ -62,6 +62,7 @@ class Store:
             locked=frozenset(locked),
             queue_lengths=await self._chats.queue_lengths(tx, locked),
             turns=turns,
+            closings=closings,
             queues=queues,
             held=held,
             left=left,
@@ -89,6 +90,7 @@ class Store:
         # What was closed first: the same batch may have opened another chat of its pair.
         await self._chats.save(tx, [chat for chat in changes.chats if chat.key not in changes.opened])
         await self._chats.open(tx, [chat for chat in changes.chats if chat.key in changes.opened])
+        await self._chats.save_closings(tx, changes.closings)
         await self._agents.save(tx, changes.agents)
         await self._agents.save_turns(tx, changes.turns)
         await self._hand_overs.begin(tx, changes.hand_overs)

@@ -1,13 +1,13 @@
 """Chats and pairs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.model import LOOK_AT, Chat, Key, State
+from services.routing.model import LOOK_AT, Chat, Closing, Key, State
 from shared.contracts.pair import Pair
 from shared.platform.database import append_rows
 
@@ -56,15 +56,18 @@ _READ = text(
 class Chats:
     """Statements on chats; the pair's row is what locks a conversation."""
 
-    async def lock_pairs(self, tx: AsyncConnection, pairs: Iterable[str]) -> set[str]:
+    async def lock_pairs(
+        self, tx: AsyncConnection, pairs: Iterable[str]
+    ) -> tuple[set[str], dict[str, Closing]]:
         """Create missing pair rows, then lock the others, both in order; return the others.
 
-        A row that was created here is locked by that, and its pair has no chat yet: nobody opens one
-        without this lock. Whoever waits in the first statement holds none of the second's rows.
+        With them comes the end of each one's last chat, if it had any. A row that was created here is
+        locked by that, and its pair has no chat yet: nobody opens one without this lock. Whoever waits in
+        the first statement holds none of the second's rows.
         """
         wanted = set(pairs)
         if not wanted:
-            return wanted
+            return wanted, {}
         created = await tx.execute(
             text(
                 "insert into pairs (pair_key) select * from unnest(cast(:pairs as text[])) "
@@ -73,15 +76,37 @@ class Chats:
             {"pairs": sorted(wanted)},
         )
         known = wanted.difference(created.scalars())
-        if known:
-            await tx.execute(
-                text(
-                    "select 1 from pairs where pair_key = any(cast(:pairs as text[])) "
-                    "order by pair_key for update"
-                ),
-                {"pairs": sorted(known)},
-            )
-        return known
+        if not known:
+            return known, {}
+        rows = await tx.execute(
+            text(
+                "with locked as materialized (select pair_key, last_chat_id, last_agent_id, last_closed_at"
+                " from pairs where pair_key = any(cast(:pairs as text[])) order by pair_key for update) "
+                "select * from locked where last_closed_at is not null"
+            ),
+            {"pairs": sorted(known)},
+        )
+        return known, {pair_key: Closing(*closing) for pair_key, *closing in rows}
+
+    async def save_closings(self, tx: AsyncConnection, closings: Mapping[str, Closing]) -> None:
+        """Keep the ends of these locked pairs' last chats."""
+        if not closings:
+            return
+        pairs = sorted(closings)
+        await tx.execute(
+            text(
+                "update pairs p set last_chat_id = u.chat_id, last_agent_id = u.agent_id,"
+                " last_closed_at = u.closed_at from unnest(cast(:pairs as text[]), cast(:chats as text[]),"
+                " cast(:agents as text[]), cast(:ends as timestamptz[]))"
+                " as u(pair_key, chat_id, agent_id, closed_at) where p.pair_key = u.pair_key"
+            ),
+            {
+                "pairs": pairs,
+                "chats": [closings[pair].chat_id for pair in pairs],
+                "agents": [closings[pair].agent_id for pair in pairs],
+                "ends": [closings[pair].at for pair in pairs],
+            },
+        )
 
     async def read(self, tx: AsyncConnection, pairs: Iterable[str], chats: Iterable[Key]) -> dict[Key, Chat]:
         """Return the open chats of these pairs, and those of these chats that are theirs, closed or not.

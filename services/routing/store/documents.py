@@ -84,6 +84,7 @@ def _department(
         pending_timeout=timedelta(seconds=document.pending_timeout_seconds),
         strategy=document.strategy,
         fallback_id=moves.get(document.fallback, document.fallback) if document.fallback else None,
+        last_agent_within=timedelta(seconds=document.last_agent_seconds),
         revision=document.revision,
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.model import Changes, HandOver, Key
+from services.routing.model import Changes, Closing, HandOver, Key
 from services.routing.store import Store
 from services.routing.store.agents import Agents, Strength
 from services.routing.store.chats import Chats
@@ -31,8 +31,18 @@ class Glance(Store):
 
 
 class _Chats(Chats):
-    async def lock_pairs(self, tx: AsyncConnection, pairs: Iterable[str]) -> set[str]:  # noqa: ARG002 - as above
-        return set(pairs)
+    async def lock_pairs(
+        self, tx: AsyncConnection, pairs: Iterable[str]
+    ) -> tuple[set[str], dict[str, Closing]]:
+        wanted = set(pairs)
+        rows = await tx.execute(
+            text(
+                "select pair_key, last_chat_id, last_agent_id, last_closed_at from pairs"
+                " where pair_key = any(cast(:pairs as text[])) and last_closed_at is not null"
+            ),
+            {"pairs": sorted(wanted)},
+        )
+        return wanted, {pair_key: Closing(*closing) for pair_key, *closing in rows}
 
 
 class _Agents(Agents):
