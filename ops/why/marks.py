@@ -1,6 +1,6 @@
 """Tells what people and timers did to a chat beside giving it away."""
 
-from ops.why.naming import because, who
+from ops.why.naming import because, who, words
 from shared.contracts import chats
 from shared.contracts.actors import Actor
 from shared.contracts.event import Model
@@ -25,6 +25,8 @@ def of_marks(fact: Model) -> str | None:
         case chats.ChatMoved() as moved:
             places = f"moved from {moved.previous_department_id} to {moved.department_id}"
             line = places + _by(moved.by) + because(moved.reason)
+        case chats.ChatAlerted() as alert:
+            line = f"supervisors were alerted: {words(alert.kind)} since {alert.due_at:%H:%M:%S} UTC"
         case _:
             return None
     return line

@@ -45,6 +45,8 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
+PARTED = "\x1f"
+"""Parts ids in one text; no id holds it."""
 LIVE = frozenset({State.QUEUED, State.ASSIGNED, State.PENDING})
 
 
@@ -87,6 +89,11 @@ class Chat(Changeable):
     queued_at: datetime | None = None
     """Entry into the queue: ``max_wait`` counts from it."""
     last_word: str = "none"
+    owes_since: datetime | None = None
+    """From when the agent owes an answer while the last word is the customer's: their first message since
+    ours, or when the agent got the chat, or the end of what had exempted it."""
+    were_silent: str = ""
+    """Ids of agents who let the customer wait too long since our last word, parted by `PARTED`."""
     silent_since: datetime | None = None
     """From when the customer's silence counts while the last word is ours: our last reply, or the end of
     what had exempted the chat."""
@@ -165,6 +172,7 @@ class Department:
     calendar_id: str | None = None
     max_wait: timedelta = timedelta(minutes=15)
     when_full: str = "queue"
+    answer_timeout: timedelta = timedelta(minutes=10)
     inactivity_timeout: timedelta = timedelta(hours=4)
     pending_timeout: timedelta = timedelta(hours=24)
     strategy: Strategy = "least_loaded"

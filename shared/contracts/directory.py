@@ -49,6 +49,7 @@ class TenantDocument(DirectoryDocument):
 class DepartmentDocument(DirectoryDocument):
     """A named group of agents. ``max_wait_seconds`` counts from each entry into its queue.
 
+    ``answer_timeout_seconds`` is how long an agent may leave a customer without an answer.
     ``inactivity_timeout_seconds`` counts from our last word; a customer silent for so long loses the chat.
     ``pending_timeout_seconds`` is how long a chat stays parked whose agent names no end.
     Whoever writes again within ``last_agent_seconds`` of a chat's end goes to the same agent if they are
@@ -59,6 +60,7 @@ class DepartmentDocument(DirectoryDocument):
     calendar: Id | None = None
     strategy: Literal["least_loaded", "round_robin", "longest_idle"] = "least_loaded"
     max_wait_seconds: Seconds = 900
+    answer_timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=31_622_400)] = 600
     inactivity_timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=31_622_400)] = 14_400
     pending_timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=2_592_000)] = 86_400
     when_full: Literal["queue", "ticket"] = "queue"

@@ -26,8 +26,8 @@ FACT = {
 }
 
 
-def a_fact(kind: type[chats.ChatFact], **fields: Any) -> str:
-    (one,) = told([desk.an_event(kind(**FACT, **fields))])
+def a_fact(of: type[chats.ChatFact], /, **fields: Any) -> str:
+    (one,) = told([desk.an_event(of(**FACT, **fields))])
     return one.line
 
 
@@ -52,6 +52,10 @@ def a_fact(kind: type[chats.ChatFact], **fields: Any) -> str:
         ),
         (a_fact(chats.ChatFlagged, by=ANN), "flagged by agent ann: no timer moves or closes it"),
         (a_fact(chats.ChatUnflagged, by=ANN), "no longer flagged, by agent ann: its timers count again"),
+        (
+            a_fact(chats.ChatAlerted, kind="answer_overdue", due_at=desk.NOON),
+            "supervisors were alerted: answer overdue since 12:00:00 UTC",
+        ),
         (a_fact(chats.ChatPrioritySet, by=ANN), "priority 0, by agent ann"),
         (
             a_fact(chats.ChatMoved, by=ANN, previous_department_id="help", reason="by_hand"),

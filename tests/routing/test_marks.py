@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.routing.app import STEPS
-from services.routing.decisions.floor import CUSTOMER_SILENT, WAITED_TOO_LONG
+from services.routing.decisions.floor import ANSWER_OVERDUE, CUSTOMER_SILENT, WAITED_TOO_LONG
 from services.routing.decisions.fold import fold
 from services.routing.model import Agent, Changes, Chat, Department, Facts, State
 from shared.contracts import chats
@@ -151,8 +151,13 @@ def test_a_flag_holds_the_customer_s_silence_up_and_its_end_starts_it_anew() -> 
     ]
 
 
-def test_an_unanswered_chat_that_is_unflagged_waits_for_no_customer() -> None:
-    assert after(here(FLAGGED), a_command(ChatUnflag, ANN)).outcome.schedule == []
+def test_a_flag_holds_the_agent_s_silence_up_and_its_end_starts_it_anew() -> None:
+    flagging = after(here(replace(HELD, owes_since=NOON)), a_command(ChatFlag, SUE))
+    assert flagging.outcome.cancel == [(ANSWER_OVERDUE, f"{TENANT}:{HELD.chat_id}")]
+    unflagging = after(here(replace(FLAGGED, owes_since=NOON - minutes(90))), a_command(ChatUnflag, ANN))
+    assert [(due.kind, due.at) for due in unflagging.outcome.schedule] == [
+        (ANSWER_OVERDUE, NOON + minutes(10))
+    ]
 
 
 @pytest.mark.parametrize("chat", [QUEUED, HELD, PARKED], ids=["queued", "assigned", "parked"])

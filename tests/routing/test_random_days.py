@@ -30,6 +30,7 @@ from shared.contracts.chat_commands import (
     ChatUnmarkPending,
 )
 from shared.contracts.chats import (
+    ChatAlerted,
     ChatAssigned,
     ChatClosed,
     ChatFact,
@@ -46,7 +47,7 @@ from tests import desk_events as desk
 from tests.conftest import create_database, drop_database, unique
 from tests.pipeline.builders import SetClock
 from tests.routing.contact import Contact
-from tests.routing.wrongs import HELD_UNASSIGNED, LEFT_BEHIND, MISCOUNTED, STUCK, WAIT_FOR_NOBODY
+from tests.routing.wrongs import HELD_UNASSIGNED, LEFT_BEHIND, MISCOUNTED, STUCK, UNTIMED, WAIT_FOR_NOBODY
 
 pytestmark = pytest.mark.servers
 
@@ -98,6 +99,7 @@ class Days(RuleBasedStateMachine):
         self._last = 0
         self._chats: dict[str, ChatFact] = {}
         self._flagged: set[str] = set()
+        self._alerted: set[str] = set()
 
     def _hear(self, *inputs: Model) -> None:
         self.centre.run(self._heard(inputs))
@@ -118,6 +120,14 @@ class Days(RuleBasedStateMachine):
             (self._flagged.add if isinstance(said, ChatFlagged) else self._flagged.discard)(said.chat_id)
         if isinstance(said, ChatClosed) and said.reason == "customer_inactive":
             assert said.chat_id not in self._flagged, "a flagged chat was closed by a timer"
+        if isinstance(said, ChatAlerted):
+            assert said.chat_id not in self._alerted, "alerted twice"
+            self._alerted.add(said.chat_id)
+        elif (
+            isinstance(said, ChatAssigned | ChatPendingUnmarked | ChatUnflagged)
+            or said.last_word != "customer"
+        ):
+            self._alerted.discard(said.chat_id)
         if isinstance(said, ChatPendingUnmarked):
             assert before is not None
             assert said.agent_id == before.agent_id, "woken with somebody else"
@@ -290,6 +300,11 @@ class Days(RuleBasedStateMachine):
         now = self.centre.clock.time.isoformat()
         late = f"select chat_id from chats where state = 'pending' and pending_until <= '{now}'"
         assert self.centre.run(self.centre.contact.rows(late)) == []
+
+    @invariant()
+    def whoever_owes_an_answer_is_timed_until_supervisors_know(self) -> None:
+        owing = self.centre.run(self.centre.contact.rows(UNTIMED))
+        assert {chat_id for (chat_id,) in owing} <= self._alerted
 
     @invariant()
     def nothing_was_put_aside(self) -> None:

@@ -23,3 +23,8 @@ MISCOUNTED = """
     left join chats c on c.tenant_id = a.tenant_id and c.agent_id = a.agent_id and c.state = 'assigned'
     group by a.tenant_id, a.agent_id, a.load having a.load <> count(c.chat_id)
 """
+UNTIMED = """
+    select c.chat_id from chats c where c.state = 'assigned' and c.last_word = 'customer' and not c.flagged
+    and not exists (
+        select from due d where d.kind = 'answer_overdue' and d.key = c.tenant_id || ':' || c.chat_id)
+"""

@@ -19,9 +19,11 @@ def reply(floor: Floor, received: Received) -> None:
     if (chat := permitted(floor, received, command, judge_reply)) is None:
         return
     cause = received.event.as_cause()
+    if chat.last_word == "customer":
+        floor.expect_nothing(chat)
     chat = floor.tell(
         cause,
-        chat.after(last_word="business", silent_since=floor.now),
+        chat.after(last_word="business", silent_since=floor.now, were_silent=""),
         chats.ChatMessageAdded,
         message_id=command.request_id,
         direction="outbound",

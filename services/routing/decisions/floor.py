@@ -52,6 +52,7 @@ WAITED_TOO_LONG = "waited_too_long"
 WAIT_LIMITS = "wait_limits"
 CUSTOMER_SILENT = "customer_silent"
 PENDING_OVER = "pending_over"
+ANSWER_OVERDUE = "answer_overdue"
 DEPARTMENT_RETIRED = "department_retired"
 HAND_OVER = "hand_over"
 DEPARTMENT_CLOSES = "department_closes"
@@ -232,7 +233,9 @@ class Floor:
             department_id=into or chat.department_id,
             assignment_version=chat.assignment_version + 1,
             queued_at=None,
+            owes_since=self.now,
         )
+        self.expect_answer(assigned)
         self.tell(cause, assigned, chats.ChatAssigned, agent_load=agent.load, **told)
         return self.forget_ticket(assigned)
 
@@ -282,13 +285,27 @@ class Floor:
         chat = self._leave_queue(self.release(chat))
         self._open.pop(chat.pair.key, None)
         if chat.last_word == "business":
-            self.customer_awaited_no_more(chat)
+            self.expect_nothing(chat)
         self._closings[chat.pair.key] = Closing(chat.chat_id, chat.previous_agent_id, self.now)
         return self.tell(cause, chat.after(state=State.CLOSED), chats.ChatClosed, **told)
 
-    def customer_awaited_no_more(self, chat: Chat) -> None:
-        """Stop counting the customer's silence."""
-        self.outcome.cancel.append((CUSTOMER_SILENT, due_name(chat.key)))
+    def answer_due(self, chat: Chat) -> datetime | None:
+        """Return when the chat's agent has left the customer without an answer for too long; None: never."""
+        if chat.state is not State.ASSIGNED or chat.flagged or chat.last_word != "customer":
+            return None
+        department = self.department(chat.department) if chat.department is not None else None
+        patience = (department or Department("", "")).answer_timeout
+        return None if chat.owes_since is None else chat.owes_since + patience
+
+    def expect_answer(self, chat: Chat) -> None:
+        """Limit how long the chat's agent may leave the customer without an answer, if they owe one."""
+        if (limit := self.answer_due(chat)) is not None:
+            self.outcome.schedule.append(Due(ANSWER_OVERDUE, due_name(chat.key), chat.tenant_id, limit))
+
+    def expect_nothing(self, chat: Chat) -> None:
+        """Stop counting the agent's silence, or the customer's."""
+        kind = CUSTOMER_SILENT if chat.last_word == "business" else ANSWER_OVERDUE
+        self.outcome.cancel.append((kind, due_name(chat.key)))
 
     def release(self, chat: Chat) -> Chat:
         """Take a chat from its agent, whose slot is then free for whoever waits in their departments."""
@@ -297,6 +314,8 @@ class Floor:
         if chat.state is State.PENDING:
             self.outcome.cancel.append((PENDING_OVER, due_name(chat.key)))
             return chat.but(previous_agent_id=chat.agent_id, agent_id=None, pending_until=None)
+        if chat.last_word == "customer":
+            self.expect_nothing(chat)
         self.free_slot(chat.agent)
         return chat.but(previous_agent_id=chat.agent_id, agent_id=None)
 
@@ -324,7 +343,7 @@ class Floor:
                 self._rankings.pop((agent.tenant_id, department_id), None)
         self._agent_changed(agent)
 
-    def tell(self, cause: Cause, chat: Chat, kind: type[FactT], **told: Any) -> Chat:
+    def tell(self, cause: Cause, chat: Chat, kind: type[FactT], /, **told: Any) -> Chat:
         """Keep a chat as it is after a change and say what happened to it."""
         self.keep(chat)
         data = kind.of(**chat_fields(chat), **told)

@@ -1,6 +1,6 @@
 """The one decision point for every inbound message (docs/rules.md, 3)."""
 
-from typing import cast
+from typing import Any, cast
 
 from services.routing.decisions.floor import AGENT_LOST, Floor
 from services.routing.decisions.keywords import ends_chat
@@ -92,11 +92,14 @@ def _go_on(floor: Floor, cause: Cause, chat: Chat) -> None:
 
 def _add(floor: Floor, cause: Cause, chat: Chat, message: MessageReceived) -> Chat:
     if chat.last_word == "business":
-        floor.customer_awaited_no_more(chat)
+        floor.expect_nothing(chat)
     heard = max(chat.last_inbound_at, message.sent_at) if chat.last_inbound_at else message.sent_at
-    return floor.tell(
+    heard_now: dict[str, Any] = {"last_inbound_at": heard, "customer_address": message.customer_address}
+    if chat.last_word != "customer":
+        heard_now |= {"last_word": "customer", "owes_since": floor.now}
+    added = floor.tell(
         cause,
-        chat.after(last_inbound_at=heard, last_word="customer", customer_address=message.customer_address),
+        chat.after(**heard_now),
         chats.ChatMessageAdded,
         message_id=message.provider_message_id,
         direction="inbound",
@@ -105,6 +108,9 @@ def _add(floor: Floor, cause: Cause, chat: Chat, message: MessageReceived) -> Ch
         sent_at=message.sent_at,
         received_at=message.received_at,
     )
+    if chat.last_word != "customer":
+        floor.expect_answer(added)
+    return added
 
 
 def _new_chat(floor: Floor, cause: Cause, pair: Pair, message: MessageReceived, department_id: str) -> Chat:

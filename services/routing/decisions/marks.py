@@ -5,7 +5,7 @@ from typing import cast
 from services.routing.decisions.commands import judge_holder, judge_supervising
 from services.routing.decisions.floor import Floor
 from services.routing.decisions.refusals import permitted
-from services.routing.decisions.silence import await_customer
+from services.routing.decisions.silence import await_word
 from services.routing.model import Chat
 from shared.contracts import chats
 from shared.contracts.chat_commands import ChatFlag, ChatSetPriority, ChatUnflag
@@ -17,8 +17,7 @@ def flag(floor: Floor, received: Received) -> None:
     command = cast(ChatFlag, received.event.data)
     if (chat := permitted(floor, received, command, judge_holder)) is None:
         return
-    if chat.last_word == "business":
-        floor.customer_awaited_no_more(chat)
+    floor.expect_nothing(chat)
     told = {"by": command.by, "note": command.note}
     floor.tell(received.event.as_cause(), chat.after(flagged=True), chats.ChatFlagged, **told)
 
@@ -29,10 +28,9 @@ def unflag(floor: Floor, received: Received) -> None:
     if (chat := permitted(floor, received, command, _judge_unflag)) is None:
         return
     cause = received.event.as_cause()
-    chat = chat.after(flagged=False, silent_since=floor.now)
+    chat = chat.after(flagged=False, silent_since=floor.now, owes_since=floor.now)
     floor.tell(cause, chat, chats.ChatUnflagged, by=command.by)
-    if chat.last_word == "business":
-        await_customer(floor, chat)
+    await_word(floor, chat)
 
 
 def set_priority(floor: Floor, received: Received) -> None:

@@ -5,7 +5,7 @@ from typing import cast
 from services.routing.decisions.commands import judge_supervising
 from services.routing.decisions.floor import Floor
 from services.routing.decisions.refusals import permitted, refuse, unavailable, unknown_department
-from services.routing.decisions.silence import await_customer
+from services.routing.decisions.silence import await_word
 from services.routing.model import Chat, State
 from shared.contracts.chat_commands import ChatSetDepartment
 from shared.platform.outcome import Received
@@ -29,8 +29,8 @@ def set_department(floor: Floor, received: Received) -> None:
     chat = floor.move(cause, chat, command.department_id, by=command.by, reason="by_hand", note=note)
     if chat.state is State.QUEUED:
         floor.settle(cause, chat)
-    elif chat.last_word == "business":
-        await_customer(floor, chat)
+    else:
+        await_word(floor, chat)
 
 
 def _judge_department(floor: Floor, chat: Chat, department_id: str) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from services.routing.decisions.floor import (
     AGENT_LOST,
+    ANSWER_OVERDUE,
     CUSTOMER_SILENT,
     DEPARTMENT_RETIRED,
     HAND_OVER,
@@ -97,6 +98,9 @@ def needs_of_dues(dues: Iterable[Due]) -> Needs:
             needs.held.add(key)
         elif row.kind in {WAITED_TOO_LONG, CUSTOMER_SILENT}:
             needs.chats.add(key)
+        elif row.kind == ANSWER_OVERDUE:
+            needs.chats.add(key)
+            needs.assigned_by_hand.add(key)  # given to another, as by hand
         elif row.kind == PENDING_OVER:
             needs.chats.add(key)
             needs.going_on.add(key)

@@ -6,7 +6,7 @@ from typing import cast
 from services.routing.decisions.commands import judge_holder
 from services.routing.decisions.floor import AGENT_LOST, PENDING_OVER, SYSTEM, Floor
 from services.routing.decisions.refusals import permitted, refuse
-from services.routing.decisions.silence import await_customer
+from services.routing.decisions.silence import await_word
 from services.routing.model import Chat, Department, State, due_name
 from shared.contracts import chats
 from shared.contracts.actors import Actor
@@ -30,8 +30,7 @@ def mark_pending(floor: Floor, received: Received) -> None:
     if chat.agent is None:
         refuse(floor, received, command, chat, "not_assigned")
         return
-    if chat.last_word == "business":
-        floor.customer_awaited_no_more(chat)
+    floor.expect_nothing(chat)
     agent = floor.free_slot(chat.agent) if chat.state is State.ASSIGNED else floor.agents[chat.agent]
     floor.outcome.schedule.append(Due(PENDING_OVER, due_name(chat.key), chat.tenant_id, until))
     floor.tell(
@@ -65,14 +64,13 @@ def wake(floor: Floor, cause: Cause, chat: Chat, reason: str, by: Actor | None =
     floor.outcome.cancel.append((PENDING_OVER, due_name(chat.key)))
     chat = floor.tell(
         cause,
-        chat.after(state=State.ASSIGNED, pending_until=None, silent_since=floor.now),
+        chat.after(state=State.ASSIGNED, pending_until=None, silent_since=floor.now, owes_since=floor.now),
         chats.ChatPendingUnmarked,
         by=by,
         reason=reason,
         agent_load=agent.load,
     )
-    if chat.last_word == "business":
-        await_customer(floor, chat)
+    await_word(floor, chat)
     if agent.state == "offline":
         floor.sweep(AGENT_LOST, agent.key)
     return chat

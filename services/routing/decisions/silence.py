@@ -16,6 +16,14 @@ def await_customer(floor: Floor, chat: Chat) -> None:
     floor.outcome.schedule.append(Due(CUSTOMER_SILENT, due_name(chat.key), chat.tenant_id, limit))
 
 
+def await_word(floor: Floor, chat: Chat) -> None:
+    """Let the silence count of whoever has the next word, from the moments the chat keeps."""
+    if chat.last_word == "business":
+        await_customer(floor, chat)
+    else:
+        floor.expect_answer(chat)
+
+
 def customer_silent(floor: Floor, row: Due, cause: Cause, chat: Chat) -> None:
     """Close a chat whose last word is ours, unless a later one, or a longer patience, ends after ``row.at``.
 

@@ -1,7 +1,9 @@
 """What timers and sweeps do for those who wait: the same placement, asked again."""
 
+from services.routing.decisions.answers import answer_overdue
 from services.routing.decisions.floor import (
     AGENT_LOST,
+    ANSWER_OVERDUE,
     CUSTOMER_SILENT,
     DEPARTMENT_CLOSES,
     DEPARTMENT_RETIRED,
@@ -21,6 +23,7 @@ from shared.contracts.event import Cause, derived_id
 from shared.platform.outcome import Due
 
 _OF_ONE_CHAT = {
+    ANSWER_OVERDUE: answer_overdue,
     CUSTOMER_SILENT: customer_silent,
     PENDING_OVER: pending_over,
     WAITED_TOO_LONG: waited_too_long,

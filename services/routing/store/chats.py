@@ -32,6 +32,8 @@ _COLUMNS = {
     "waiting_since": "timestamptz",
     "queued_at": "timestamptz",
     "last_word": "text",
+    "owes_since": "timestamptz",
+    "were_silent": "text",
     "silent_since": "timestamptz",
     "pending_until": "timestamptz",
     "flagged": "boolean",

@@ -80,6 +80,7 @@ def _department(
         calendar_id=document.calendar or tenant_calendar,
         max_wait=timedelta(seconds=document.max_wait_seconds),
         when_full=document.when_full,
+        answer_timeout=timedelta(seconds=document.answer_timeout_seconds),
         inactivity_timeout=timedelta(seconds=document.inactivity_timeout_seconds),
         pending_timeout=timedelta(seconds=document.pending_timeout_seconds),
         strategy=document.strategy,
