@@ -124,6 +124,10 @@ class Leased:
         """Whether a lease still runs."""
         return any(left > timedelta() for left in self.left.values())
 
+    def ended_within(self, span: timedelta) -> bool:
+        """Say whether the longest lease is over, but not for longer than this."""
+        return bool(self.left) and timedelta() >= max(self.left.values()) > -span
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

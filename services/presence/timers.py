@@ -1,22 +1,26 @@
 """Looks at the leases without being asked: who is absent, and do Redis and PostgreSQL agree."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.presence.decisions.absence import find, lapse, listen, may_judge, stand
+from services.presence.decisions.absence import differs_in_idleness, find, lapse, listen, may_judge, stand
 from services.presence.decisions.outcome import outcome_of
 from services.presence.decisions.word import changed
-from services.presence.model import AgentKey, Change, Contact, Standing
+from services.presence.model import AgentKey, Change, Contact, Leased, Standing
 from services.presence.store import agents, directory, sessions
+from services.presence.store.leases import LeaseChange
 from services.presence.store.standings import Standings
+from shared.platform.metrics import PRESENCE_MENDED
 from shared.platform.running import Running
 
 SLICE = 500
 """Agents per transaction."""
 FIRST = AgentKey("", "")
+TO_SWEEP = timedelta(seconds=5)
+"""Whose last lease ended since is the sweep's, and nothing that had to be mended."""
 
 
 class Watch:
@@ -67,12 +71,17 @@ class Watch:
             page = await agents.page(tx, after, SLICE)
         leased = await self._standings.leases.look([row.key for row in page])
         living = {key for key, one in leased.items() if one.anybody_lives}
-        silent = [row.key for row in page if row.is_expected and row.key not in living]
+        lapsing = {key for key, one in leased.items() if one.ended_within(TO_SWEEP)}
+        silent = [
+            row.key for row in page if row.is_expected and row.key not in living and row.key not in lapsing
+        ]
         if silent and self.contact.steady_since is not None:
-            await self._declare_lost(running, silent)
+            _count("absent", await self._declare_lost(running, silent))
         found = [row.key for row in page if not row.is_expected and row.key in living]
         if found:
-            await self._bring_back(running, found)
+            _count("present", await self._bring_back(running, found))
+        await self._compare_sessions(running, leased)
+        await self._compare_idleness(running, [row for row in page if _differs(row, leased[row.key])])
         return page[-1].key if len(page) == SLICE else FIRST
 
     def _listen(self, now: datetime, read_up_to: datetime | None) -> None:
@@ -81,7 +90,27 @@ class Watch:
             heard = "regained" if self.contact.steady_since else "lost"
             self._log.info("contact_" + heard, read_up_to=str(read_up_to))
 
-    async def _declare_lost(self, running: Running, keys: Collection[AgentKey]) -> None:
+    async def _compare_sessions(self, running: Running, leased: Mapping[AgentKey, Leased]) -> None:
+        """Drop leases of sessions that were signed out: a Redis that fails over may bring them back."""
+        named = {(key, name) for key, one in leased.items() for name in one.left}
+        async with running.transaction() as tx:
+            ended = await sessions.ended_among(tx, named)
+        if ended:
+            await self._bring_back(running, ended)
+            _count("ended_session", len(ended))
+
+    async def _compare_idleness(self, running: Running, rows: Collection[agents.AgentRow]) -> None:
+        """Make the next heartbeat ask for the rows of agents whose input Redis takes otherwise."""
+        if not rows:
+            return
+        async with running.transaction() as tx:
+            locked = await agents.lock(tx, [row.key for row in rows], wait=False)
+            leased = await self._standings.leases.look(locked)
+            differing = [key for key, one in locked.items() if differs_in_idleness(one.idle, leased[key])]
+            await self._standings.leases.write(LeaseChange(key, quiet="unknown") for key in differing)
+        _count("idle", len(differing))
+
+    async def _declare_lost(self, running: Running, keys: Collection[AgentKey]) -> int:
         """Claim who is absent, checked again under their locks; a heartbeat from now on finds no lease."""
         now = running.clock.now()
         async with running.transaction() as tx:
@@ -99,8 +128,9 @@ class Watch:
         running.wake()
         if claimed:
             self._log.info("agents_lost", count=len(claimed))
+        return len(claimed)
 
-    async def _bring_back(self, running: Running, keys: Collection[AgentKey]) -> None:
+    async def _bring_back(self, running: Running, keys: Collection[AgentKey]) -> int:
         now = running.clock.now()
         async with running.transaction() as tx:
             locked = await agents.lock(tx, keys, wait=False)
@@ -109,7 +139,10 @@ class Watch:
             changes = [changed(standing, find(standing, now)) for standing in standings]
             await self._save(running, tx, changes, now)
         running.wake()
-        self._log.warning("agents_found", count=len(changes))
+        returned = sum(change.after.agent != change.before.agent for change in changes)
+        if returned:
+            self._log.warning("agents_found", count=returned)
+        return returned
 
     async def _save(
         self, running: Running, tx: AsyncConnection, changes: Collection[Change], now: datetime
@@ -124,3 +157,11 @@ class Watch:
     def _unread(self, now: datetime) -> timedelta:
         """Return how far back signals may be unread: a lease that ended since may have been renewed."""
         return max(now - (self.contact.read_up_to or now), timedelta())
+
+
+def _differs(row: agents.AgentRow, leased: Leased) -> bool:
+    return differs_in_idleness(row.is_idle, leased)
+
+
+def _count(what: str, agents_mended: int) -> None:
+    PRESENCE_MENDED.labels(what).inc(agents_mended)

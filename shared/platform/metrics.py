@@ -49,4 +49,10 @@ DEAD_LETTERS_REPLAYED = Counter(
 DEAD_LETTERS_DROPPED = Counter(
     "chatdesk_dead_letters_dropped", "Records put aside that somebody decided not to handle.", ["topic"]
 )
+PRESENCE_MENDED = Counter(
+    "chatdesk_presence_mended",
+    "Agents of whom Redis and PostgreSQL said different things, by what it was: absent (present without a"
+    " lease), present (gone or lost, with one), ended_session (a lease of a signed-out session), idle.",
+    ["what"],
+)
 REPLAYS_FAILED = Counter("chatdesk_replays_failed", "Records whose replay failed again.", ["topic", "reason"])

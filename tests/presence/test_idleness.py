@@ -276,3 +276,19 @@ async def test_who_is_idle_is_lost_and_leaves_like_anybody(world: World, presenc
     await presence.hear(signed_out())
     known = await presence.known()
     assert (known.quiet, known.rests) == (None, False)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("leaves", ["signs out", "is lost"])
+async def test_idleness_ends_when_an_agent_is_gone(world: World, presence: Presence, leaves: str) -> None:
+    await presence.hear(signed_in(), quiet_beat(IDLE))
+    if leaves == "signs out":
+        await presence.hear(signed_out())
+    await world.pass_time(61)
+    await presence.sweep()
+    await world.pass_time(31)
+    await presence.fire()
+    assert world.states()[-1][0] == "offline"
+
+    await presence.hear(heartbeat("another tab"))
+    assert world.states()[-1] == ("online", "returned")

@@ -235,3 +235,13 @@ async def test_redis_back_from_an_old_snapshot_counts_as_fresh(
     since, seen = (await redis.get(name)).split()
     await redis.set(name, f"{since} {int(seen) - 60_000}")
     assert (await leases.look([ANN]))[ANN].age < timedelta(seconds=5)
+
+
+async def test_who_rests_is_asked_for_only_with_new_input(leases: Leases) -> None:
+    await leases.write([LeaseChange(ANN, grant={"tab": 60}, quiet="resting")])
+
+    def heard(seconds: float) -> Renewal:
+        return Renewal(ANN, "tab", 60, 900, timedelta(seconds=seconds))
+
+    assert await leases.renew([heard(900), heard(5000)]) == set()
+    assert await leases.renew([heard(899)]) == {ANN}

@@ -292,7 +292,7 @@ async def test_a_lapse_is_found_whatever_was_lost_of_the_leases(
     world: World, presence: Presence, redis: Redis, prefix: str
 ) -> None:
     await presence.hear(signed_in())
-    await world.pass_time(LEASE + 1)
+    await world.pass_time(LEASE + 6)
     await redis.delete(*await redis.keys(f"{prefix}*:leases"))
     await presence.sweep()
     assert world.dues == {}

@@ -12,6 +12,7 @@ from services.presence.model import (
     Ended,
     Facts,
     Ignored,
+    Leased,
     Live,
     Noted,
     Session,
@@ -105,6 +106,11 @@ def find(standing: Standing, now: datetime) -> Verdict:
     arrived = replace(standing, agent=arrived_as(standing.agent, Declared()))
     because = own_cause(standing.agent, "found", str(standing.agent.version))
     return settle(standing, arrived, "returned", because, now)
+
+
+def differs_in_idleness(idle: bool, leased: Leased) -> bool:  # noqa: FBT001 - it is what is compared
+    """Say whether Redis takes an agent for idle and the row does not, or the reverse; it may know nothing."""
+    return leased.rests if not idle else leased.quiet is not None
 
 
 def arrived_as(agent: Agent, afresh: Declared) -> Agent:

@@ -20,6 +20,7 @@ class AgentRow:
     key: AgentKey
     is_expected: bool
     """Neither offline nor lost: some session should have a lease."""
+    is_idle: bool
 
 
 async def create(tx: AsyncConnection, keys: Iterable[AgentKey]) -> None:
@@ -68,12 +69,12 @@ async def page(tx: AsyncConnection, after: AgentKey, limit: int) -> list[AgentRo
     """List agents in order, unlocked, from the one after ``after``."""
     rows = await tx.execute(
         text(
-            "select tenant_id, agent_id, state <> 'offline' and grace_until is null from agents "
+            "select tenant_id, agent_id, state <> 'offline' and grace_until is null, idle from agents "
             "where (tenant_id, agent_id) > (:tenant, :agent) order by tenant_id, agent_id limit :limit"
         ),
         {"tenant": after.tenant_id, "agent": after.agent_id, "limit": limit},
     )
-    return [AgentRow(AgentKey(tenant, agent), expected) for tenant, agent, expected in rows]
+    return [AgentRow(AgentKey(tenant, agent), expected, idle) for tenant, agent, expected, idle in rows]
 
 
 async def save_agents(tx: AsyncConnection, agents: Iterable[Agent]) -> None:

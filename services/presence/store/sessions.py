@@ -48,6 +48,21 @@ async def sessions_of(
     return found
 
 
+async def ended_among(tx: AsyncConnection, sessions: AbstractSet[SessionKey]) -> set[AgentKey]:
+    """Return the agents of those of the sessions that were signed out."""
+    if not sessions:
+        return set()
+    rows = await tx.execute(
+        text(
+            "select distinct tenant_id, agent_id from sessions join unnest(cast(:tenants as text[]),"
+            " cast(:agents as text[]), cast(:sessions as text[])) as u(tenant_id, agent_id, session_id) "
+            "using (tenant_id, agent_id, session_id) where ended_at is not null"
+        ),
+        _session_columns(sessions),
+    )
+    return {AgentKey(tenant, agent) for tenant, agent in rows}
+
+
 async def open_sessions(tx: AsyncConnection, sessions: AbstractSet[SessionKey]) -> None:
     """Record sessions that came in; those on record stay as they are."""
     if not sessions:
