@@ -39,7 +39,8 @@ async def main(count: int, path: Path) -> None:
     chats = cycle([_timed(chat) for chat in sample.chats])
     answers = cycle(sample.published)
     connection = await asyncpg.connect(
-        settings.database_url, server_settings={"search_path": "routing", "jit": "off"}
+        settings.database_url,
+        server_settings={"search_path": "routing", "jit": "off", "plan_cache_mode": "force_custom_plan"},
     )
     agents = [f"agent-{number:03}" for number in range(AGENTS)]
     await connection.execute(
