@@ -114,6 +114,7 @@ class ChatRow:
     assignment_version: int
     agent_id: str | None
     ticket_id: str | None
+    offered_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ops.checker.history import Key
 from ops.checker.story import Story, Told
+from shared.contracts.chats import ChatFact, ChatOffered, ChatOfferEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,36 +42,52 @@ class Stretch:
     at_most: Span
 
 
-def holds(story: Story) -> Iterator[Stretch]:
-    """Yield each time an agent held a chat."""
-    return _stretches(story, lambda fact: fact.agent_id if fact.state == "assigned" else None)
+def slots(story: Story) -> Iterator[Stretch]:
+    """Yield each time a chat took a slot of an agent: held by them, or offered to them."""
+    yield from _stretches(story, lambda fact, _: fact.agent_id if fact.state == "assigned" else None)
+    yield from _stretches(story, lambda _, offered_to: offered_to)
 
 
 def unanswered(story: Story) -> Iterator[Stretch]:
     """Yield each time an agent held a chat whose last word was the customer's."""
     return _stretches(
         story,
-        lambda fact: fact.agent_id if fact.state == "assigned" and fact.last_word == "customer" else None,
+        lambda fact, _: fact.agent_id if fact.state == "assigned" and fact.last_word == "customer" else None,
     )
 
 
 def queued(story: Story) -> Iterator[Stretch]:
     """Yield each time a chat waited in a department."""
-    return _stretches(story, lambda fact: fact.department_id if fact.state == "queued" else None)
+    return _stretches(story, lambda fact, _: fact.department_id if fact.state == "queued" else None)
 
 
-def _stretches(story: Story, what: Callable[[Any], str | None]) -> Iterator[Stretch]:
+def _stretches(story: Story, what: Callable[[Any, str | None], str | None]) -> Iterator[Stretch]:
+    """Yield what lasted; ``what`` is told a fact and to whom the chat was offered after it."""
     for chat, facts in story.facts.items():
         began: Told | None = None
+        was: str | None = None
+        offered_to: str | None = None
         for told in facts:
-            now = what(told.event.data)
-            if began is not None and now != what(began.event.data):
-                yield _stretch(story, chat, what(began.event.data), began, told)
+            offered_to = _offered_to(told.event.data, offered_to)
+            now = what(told.event.data, offered_to)
+            if began is not None and now != was:
+                yield _stretch(story, chat, was, began, told)
                 began = None
             if began is None and now is not None:
                 began = told
+            was = now
         if began is not None:
-            yield _stretch(story, chat, what(began.event.data), began, None)
+            yield _stretch(story, chat, was, began, None)
+
+
+def _offered_to(fact: ChatFact, before: str | None) -> str | None:
+    match fact:
+        case ChatOffered(to=to):
+            return to
+        case ChatOfferEnded():
+            return None
+        case _:
+            return before
 
 
 def _stretch(story: Story, chat: Key, what: str | None, began: Told, ended: Told | None) -> Stretch:

@@ -129,7 +129,8 @@ async def read_databases(url: str, services: Iterable[str]) -> Databases:
     connection = await asyncpg.connect(url)
     try:
         chats = await connection.fetch(
-            "select tenant_id, chat_id, pair_key, state, version, assignment_version, agent_id, ticket_id"
+            "select tenant_id, chat_id, pair_key, state, version, assignment_version, agent_id, ticket_id,"
+            " offered_to"
             " from routing.chats"
         )
         loads = await connection.fetch("select tenant_id, agent_id, load from routing.agents")

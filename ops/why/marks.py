@@ -15,16 +15,16 @@ def of_marks(fact: Model) -> str | None:
             until = f" until {parked.until:%Y-%m-%d %H:%M} UTC" if parked.until is not None else ""
             line = f"parked by {who(parked.by)}{until}, to wait {_WAITS_FOR[parked.reason]}{_held(parked)}"
         case chats.ChatPendingUnmarked() as woken:
-            line = f"goes on with {woken.agent_id}{_by(woken.by)}{because(woken.reason)}{_held(woken)}"
+            line = f"goes on with {woken.agent_id}{by(woken.by)}{because(woken.reason)}{_held(woken)}"
         case chats.ChatFlagged() as flagged:
             line = f"flagged by {who(flagged.by)}: no timer moves or closes it"
         case chats.ChatUnflagged() as unflagged:
-            line = f"no longer flagged{_by(unflagged.by)}: its timers count again"
+            line = f"no longer flagged{by(unflagged.by)}: its timers count again"
         case chats.ChatPrioritySet() as ranked:
-            line = f"priority {ranked.priority}{_by(ranked.by)}"
+            line = f"priority {ranked.priority}{by(ranked.by)}"
         case chats.ChatMoved() as moved:
             places = f"moved from {moved.previous_department_id} to {moved.department_id}"
-            line = places + _by(moved.by) + because(moved.reason)
+            line = places + by(moved.by) + because(moved.reason)
         case chats.ChatAlerted() as alert:
             line = f"supervisors were alerted: {words(alert.kind)} since {alert.due_at:%H:%M:%S} UTC"
         case _:
@@ -32,7 +32,8 @@ def of_marks(fact: Model) -> str | None:
     return line
 
 
-def _by(actor: Actor | None) -> str:
+def by(actor: Actor | None) -> str:
+    """Name who did it, behind what was done."""
     return f", by {who(actor)}" if actor is not None else ""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from ops.printable import printable
 from ops.why.marks import of_marks
 from ops.why.naming import because, plain, who, words
+from ops.why.offers import of_offers
 from shared.contracts import chats
 from shared.contracts.event import Event, Model
 
@@ -89,7 +90,7 @@ def _refusal(refused: chats.ChatCommandRefused) -> str:
 
 def _otherwise(event: Event[Model]) -> str:
     """Tell any other fact by its name and what only it carries."""
-    if (line := of_marks(event.data)) is not None:
+    if (line := of_marks(event.data) or of_offers(event.data)) is not None:
         return line
     name = words(event.type.removeprefix(_PREFIX).removesuffix(_SUFFIX))
     beside = _TOLD_BESIDE if isinstance(event.data, chats.ChatFact) else _TOLD_BESIDE - {"why"}

@@ -6,7 +6,7 @@ from datetime import datetime
 from faststream.asgi import AsgiFastStream
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.decisions import acts, handing_over, inbound, marks, moving, pending, people
+from services.routing.decisions import acts, handing_over, inbound, marks, moving, offers, pending, people
 from services.routing.decisions.fold import Step
 from services.routing.handlers import RoutingHandlers
 from services.routing.store import Store
@@ -24,6 +24,10 @@ STEPS: dict[str, Step] = {
     "chatdesk.chat.reply.v1": acts.reply,
     "chatdesk.chat.close.v1": acts.close,
     "chatdesk.chat.assign.v1": acts.assign,
+    "chatdesk.chat.transfer.v1": offers.transfer,
+    "chatdesk.chat.accept_offer.v1": offers.accept,
+    "chatdesk.chat.decline_offer.v1": offers.decline,
+    "chatdesk.chat.cancel_offer.v1": offers.cancel,
     "chatdesk.chat.hand_over.v1": handing_over.hand_over,
     "chatdesk.chat.mark_pending.v1": pending.mark_pending,
     "chatdesk.chat.unmark_pending.v1": pending.unmark_pending,

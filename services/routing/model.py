@@ -63,6 +63,17 @@ class Changeable:
         return other
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A chat held out to an agent, who has a slot taken for it; ``department_id`` is where it is to go."""
+
+    to: str
+    by: Actor
+    expires_at: datetime
+    department_id: str | None = None
+    note: str | None = None
+
+
 @dataclass(frozen=True)
 class Chat(Changeable):
     """One conversation. ``customer_address`` is raw, the one that is replied to."""
@@ -101,6 +112,8 @@ class Chat(Changeable):
     """No timer moves or closes it."""
     pending_until: datetime | None = None
     """When a parked chat goes on by itself; its agent holds no slot for it until then."""
+    offer: Offer | None = None
+    """The transfer its agent has offered; it is theirs until that is accepted."""
 
     def after(self, **changes: Any) -> Self:
         """Return the chat's next version, with these fields changed."""
@@ -120,6 +133,11 @@ class Chat(Changeable):
     def agent(self) -> Key | None:
         """The key of the agent who holds the chat."""
         return None if self.agent_id is None else (self.tenant_id, self.agent_id)
+
+    @property
+    def receiver(self) -> Key | None:
+        """The key of the agent whom the chat is offered to."""
+        return None if self.offer is None else (self.tenant_id, self.offer.to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +312,10 @@ class Facts:
     held: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     left: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     """What waits in retired departments, queued or as a ticket."""
+    offered: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
+    """What is offered to agents who may no longer take it."""
+    offered_into: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
+    """What is offered into retired departments."""
     entered: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     """What waits in departments whose limit changed, who entered the queue first before the others."""
     hand_overs: dict[Key, HandOver] = field(default_factory=dict)
@@ -322,6 +344,7 @@ class Needs:
     queues: set[Key] = field(default_factory=set)
     held: set[Key] = field(default_factory=set)
     left: set[Key] = field(default_factory=set)
+    receivers: set[Key] = field(default_factory=set)
     entered: set[Key] = field(default_factory=set)
     hand_overs: set[Key] = field(default_factory=set)
     states_change: bool = False

@@ -82,16 +82,21 @@ class ChatAssigned(ChatFact):
 
 
 class ChatOffered(ChatFact):
-    """The chat is held out to an agent until ``expires_at``."""
+    """The chat is held out to an agent until ``expires_at``; ``agent_load`` is that agent's with its slot.
+
+    With a ``to_department_id`` it goes there when it is accepted.
+    """
 
     kind: Literal["assign", "transfer"]
     to: Id
+    to_department_id: Id | None = None
+    by: Actor | None = None
     note: Body | None = None
     expires_at: Time
 
 
 class ChatOfferEnded(ChatFact):
-    """An offer is over."""
+    """An offer is over; ``agent_load`` is that of ``to``, from whom the slot went, or who accepted."""
 
     outcome: Word
     to: Id | None = None

@@ -67,6 +67,7 @@ class Past:
         self.chats: dict[str, chats.ChatFact] = {}
         self.tickets: dict[str, tickets.TicketFact] = {}
         self.loads: dict[str, int] = defaultdict(int)
+        self.offers: dict[str, str] = {}
         self._number = 0
 
     def wait(self, **duration: float) -> None:
@@ -210,6 +211,35 @@ class Past:
             **{"why": {"shortlist": shortlist}, **told},
         )
 
+    def offer(self, chat_id: str, to: str, *, to_department_id: str | None = None) -> None:
+        """Let a chat be offered to an agent by who holds it."""
+        self.loads[to] += 1
+        self.offers[chat_id] = to
+        self.tell(
+            chat_id,
+            chats.ChatOffered,
+            kind="transfer",
+            to=to,
+            to_department_id=to_department_id,
+            expires_at=self.now + timedelta(minutes=20),
+            agent_load=self.loads[to],
+        )
+
+    def accept(self, chat_id: str, **told: Any) -> None:
+        """Let a chat go to whom it was offered to."""
+        to = self.offers.pop(chat_id)
+        self.tell(chat_id, chats.ChatOfferEnded, outcome="accepted", to=to, agent_load=self.loads[to])
+        self._free(chat_id)
+        self.tell(
+            chat_id,
+            chats.ChatTransferred,
+            by=Actor(role="agent", id=self.chats[chat_id].agent_id),
+            agent_id=to,
+            assignment_version=self.chats[chat_id].assignment_version + 1,
+            agent_load=self.loads[to],
+            **{"why": {"receiver": to, "presence_version": 1}, **told},
+        )
+
     def queue(self, chat_id: str) -> None:
         """Let a chat wait."""
         self._free(chat_id)
@@ -327,7 +357,8 @@ class Past:
     def tell(
         self,
         chat_id: str,
-        kind: type[chats.ChatFact],
+        of: type[chats.ChatFact],
+        /,
         *,
         cause: Event[Any] | None = None,
         **change: Any,
@@ -335,7 +366,7 @@ class Past:
         """Let routing say the next version of a chat."""
         known = {name: getattr(self.chats[chat_id], name) for name in chats.ChatFact.model_fields}
         known |= {"agent_load": None, "why": None, "version": self.chats[chat_id].version + 1}
-        self.chats[chat_id] = kind(**{**known, **change})
+        self.chats[chat_id] = of(**{**known, **change})
         return self.say(self.chats[chat_id], "routing", cause=cause)
 
     def tell_ticket(
@@ -392,6 +423,7 @@ class Past:
                     assignment_version=one.assignment_version,
                     agent_id=one.agent_id,
                     ticket_id=one.ticket_id,
+                    offered_to=self.offers.get(one.chat_id),
                 )
                 for one in self.chats.values()
             },

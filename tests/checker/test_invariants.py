@@ -98,6 +98,25 @@ def three_chats_held_at_once(past: Past) -> None:
     past.rewrite("chats.v1", _is(chats.ChatAssigned, agent_id="ann"), agent_load=1)
 
 
+def offered_to_somebody_who_is_full(past: Past) -> None:
+    for n in range(3):
+        past.open(f"c8{n}", past.write(f"+2782000009{n}", f"m8{n}"))
+        past.assign(f"c8{n}", "ann")
+        past.offer(f"c8{n}", "ben")
+        past.beat("ann", "ben")
+    past.rewrite("chats.v1", _is(chats.ChatOffered), agent_load=1)
+
+
+def load_told_above_capacity_by_an_offer(past: Past) -> None:
+    past.offer("c3", "ann")
+    past.rewrite("chats.v1", _is(chats.ChatOffered), agent_load=3)
+
+
+def accepted_outside_the_department_it_was_offered_into(past: Past) -> None:
+    past.offer("c3", "ann", to_department_id="service")
+    past.accept("c3", department_id="service")
+
+
 def two_open_chats_of_a_pair(past: Past) -> None:
     past.open("c8", past.write("+27820000003", "m9"))
     past.assign("c8", "ann")
@@ -284,6 +303,9 @@ DOCTORED: list[tuple[int, Callable[[Past], None]]] = [
     (2, assigned_outside_the_department),
     (3, load_told_above_capacity),
     (3, three_chats_held_at_once),
+    (2, accepted_outside_the_department_it_was_offered_into),
+    (3, offered_to_somebody_who_is_full),
+    (3, load_told_above_capacity_by_an_offer),
     (4, two_open_chats_of_a_pair),
     (4, two_open_tickets_of_a_pair),
     (5, free_form_outside_the_window),
@@ -312,6 +334,21 @@ DOCTORED: list[tuple[int, Callable[[Past], None]]] = [
     (10, parked_without_a_dead_letter),
     (10, command_without_an_answer),
 ]
+
+
+def test_an_offer_takes_a_slot_until_it_is_accepted_by_whoever_was_named() -> None:
+    """Ann has a chat and an offer, Ben two chats: a third waits beside nobody."""
+    past = a_day()
+    for n, agent in ((4, "ann"), (5, "ben")):
+        past.open(f"c{n}", past.write(f"+2782000000{n}", f"m{n + 1}"))
+        past.assign(f"c{n}", agent)
+    past.offer("c3", "ann")
+    past.open("c6", past.write("+27820000006", "m9"))
+    past.queue("c6")
+    _time_passes(past, 5)
+    past.accept("c3", department_id="service")
+    past.assign("c6", "ben")
+    assert [verdict.broken for verdict in judged(past).values()] == [[]] * 10
 
 
 @pytest.mark.parametrize(("invariant", "doctor"), DOCTORED, ids=[doctor.__name__ for _, doctor in DOCTORED])

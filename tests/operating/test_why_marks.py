@@ -1,4 +1,4 @@
-"""What `chatdesk why` says of parked, flagged and moved chats."""
+"""What `chatdesk why` says of parked, flagged, moved and offered chats."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ FACT = {
 
 
 def a_fact(of: type[chats.ChatFact], /, **fields: Any) -> str:
-    (one,) = told([desk.an_event(of(**FACT, **fields))])
+    (one,) = told([desk.an_event(of(**{**FACT, **fields}))])
     return one.line
 
 
@@ -55,6 +55,26 @@ def a_fact(of: type[chats.ChatFact], /, **fields: Any) -> str:
         (
             a_fact(chats.ChatAlerted, kind="answer_overdue", due_at=desk.NOON),
             "supervisors were alerted: answer overdue since 12:00:00 UTC",
+        ),
+        (
+            a_fact(
+                chats.ChatOffered,
+                kind="transfer",
+                to="bob",
+                to_department_id="care",
+                by=ANN,
+                expires_at=desk.NOON,
+                agent_load=2,
+            ),
+            "offered to bob in care, by agent ann until 12:00:00 UTC; the load of bob is 2",
+        ),
+        (
+            a_fact(chats.ChatOfferEnded, outcome="timed_out", to="bob", agent_load=1),
+            "the offer to bob ended: timed out; the load of bob is 1",
+        ),
+        (
+            a_fact(chats.ChatTransferred, by=ANN, previous_agent_id="ivy"),
+            "went from ivy to ann, by agent ann",
         ),
         (a_fact(chats.ChatPrioritySet, by=ANN), "priority 0, by agent ann"),
         (

@@ -11,6 +11,7 @@ from services.routing.model import (
     Documents,
     Facts,
     Hours,
+    Offer,
     State,
     Tenant,
 )
@@ -73,6 +74,10 @@ def a_pending_chat(agent: str = "ann", customer: str = CUSTOMER, **fields: Any) 
 
 def a_diverted_chat(customer: str = CUSTOMER, **fields: Any) -> Chat:
     return a_chat(customer, **{"state": State.DIVERTED, "queued_at": None, "ticket_id": "ticket-1", **fields})
+
+
+def an_offer(to: str = "bob", **fields: Any) -> Offer:
+    return Offer(**{"to": to, "by": ANN, "expires_at": NOON + timedelta(minutes=20), **fields})
 
 
 def a_department(name: str = "sales", **fields: Any) -> Department:

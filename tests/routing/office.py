@@ -15,7 +15,14 @@ from tests import desk_events as desk
 from tests.conftest import unique
 from tests.pipeline.builders import SetClock
 from tests.routing.contact import Contact
-from tests.routing.wrongs import HELD_UNASSIGNED, LEFT_BEHIND, MISCOUNTED, STUCK, WAIT_FOR_NOBODY
+from tests.routing.wrongs import (
+    HELD_UNASSIGNED,
+    LEFT_BEHIND,
+    MISCOUNTED,
+    OFFERED_IN_VAIN,
+    STUCK,
+    WAIT_FOR_NOBODY,
+)
 
 
 class Office:
@@ -100,7 +107,7 @@ class Office:
         return [event.data for _, event in await self.contact.said() if isinstance(event.data, kind)]
 
     async def has_nothing_wrong(self) -> None:
-        for query in (MISCOUNTED, STUCK, LEFT_BEHIND, WAIT_FOR_NOBODY, HELD_UNASSIGNED):
+        for query in (MISCOUNTED, STUCK, LEFT_BEHIND, WAIT_FOR_NOBODY, HELD_UNASSIGNED, OFFERED_IN_VAIN):
             assert await self.contact.rows(query) == []
         assert await self.contact.rows("select * from parked_records") == []
         versions: dict[str, int] = {}

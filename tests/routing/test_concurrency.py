@@ -13,10 +13,12 @@ from services.routing.store import Store
 from services.routing.store.glance import Glance
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import (
+    ChatAcceptOffer,
     ChatAssign,
     ChatClose,
     ChatMarkPending,
     ChatSetDepartment,
+    ChatTransfer,
     ChatUnmarkPending,
 )
 from shared.contracts.chats import ChatAssigned, ChatMessageAdded
@@ -27,7 +29,14 @@ from shared.platform.database import Database
 from tests import desk_events as desk
 from tests.conftest import Migrated
 from tests.routing.contact import WORKERS, Contact
-from tests.routing.wrongs import HELD_UNASSIGNED, LEFT_BEHIND, MISCOUNTED, STUCK, WAIT_FOR_NOBODY
+from tests.routing.wrongs import (
+    HELD_UNASSIGNED,
+    LEFT_BEHIND,
+    MISCOUNTED,
+    OFFERED_IN_VAIN,
+    STUCK,
+    WAIT_FOR_NOBODY,
+)
 
 pytestmark = pytest.mark.servers
 
@@ -231,6 +240,15 @@ def an_hour(chance: Random, held: Sequence[str]) -> list[list[Model]]:
             lambda: ChatAssign(
                 by=SUPERVISOR, chat_id=chat_id, department_id=chance.choice(["sales", "help"])
             ),
+            lambda: ChatTransfer(
+                by=Actor(role="agent", id=agent), chat_id=chat_id, agent_id=chance.choice(AGENTS)
+            ),
+            lambda: ChatTransfer(
+                by=Actor(role="agent", id=agent),
+                chat_id=chat_id,
+                department_id=chance.choice(["sales", "help"]),
+            ),
+            lambda: ChatAcceptOffer(by=Actor(role="agent", id=agent), chat_id=chat_id),
             lambda: desk.agent_changed(
                 agent, chance.choice(["online", "online", "away", "offline"]), next(versions)
             ),
@@ -241,7 +259,7 @@ def an_hour(chance: Random, held: Sequence[str]) -> list[list[Model]]:
                 departments=chance.choice(SHARED),
             ),
         ]
-        return chance.choices(acts, weights=[8, 3, 3, 2, 2, 2, 2, 2, 1])[0]()
+        return chance.choices(acts, weights=[8, 3, 3, 2, 2, 2, 2, 4, 4, 6, 2, 1])[0]()
 
     return [[one() for _ in range(chance.randint(1, 4))] for _ in range(120)]
 
@@ -254,7 +272,7 @@ async def test_everything_at_once_leaves_nothing_wrong(two_departments: Contact,
     held = [chat_id for (chat_id,) in await contact.rows("select chat_id from chats order by chat_id")]
     await contact.hear_at_once(an_hour(chance, held))
     await contact.sweep()
-    for query in (MISCOUNTED, STUCK, LEFT_BEHIND, WAIT_FOR_NOBODY, HELD_UNASSIGNED):
+    for query in (MISCOUNTED, STUCK, LEFT_BEHIND, WAIT_FOR_NOBODY, HELD_UNASSIGNED, OFFERED_IN_VAIN):
         assert await contact.rows(query) == []
     assert (
         await contact.rows(

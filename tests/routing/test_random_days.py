@@ -17,15 +17,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from ops.stack import Addresses
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import (
+    ChatAcceptOffer,
     ChatAssign,
+    ChatCancelOffer,
     ChatClose,
     ChatCommand,
+    ChatDeclineOffer,
     ChatFlag,
     ChatHandOver,
     ChatMarkPending,
     ChatReply,
     ChatSetDepartment,
     ChatSetPriority,
+    ChatTransfer,
     ChatUnflag,
     ChatUnmarkPending,
 )
@@ -35,7 +39,9 @@ from shared.contracts.chats import (
     ChatClosed,
     ChatFact,
     ChatFlagged,
+    ChatOffered,
     ChatPendingUnmarked,
+    ChatTransferred,
     ChatUnflagged,
 )
 from shared.contracts.content import Text
@@ -47,7 +53,15 @@ from tests import desk_events as desk
 from tests.conftest import create_database, drop_database, unique
 from tests.pipeline.builders import SetClock
 from tests.routing.contact import Contact
-from tests.routing.wrongs import HELD_UNASSIGNED, LEFT_BEHIND, MISCOUNTED, STUCK, UNTIMED, WAIT_FOR_NOBODY
+from tests.routing.wrongs import (
+    HELD_UNASSIGNED,
+    LEFT_BEHIND,
+    MISCOUNTED,
+    OFFERED_IN_VAIN,
+    STUCK,
+    UNTIMED,
+    WAIT_FOR_NOBODY,
+)
 
 pytestmark = pytest.mark.servers
 
@@ -124,7 +138,7 @@ class Days(RuleBasedStateMachine):
             assert said.chat_id not in self._alerted, "alerted twice"
             self._alerted.add(said.chat_id)
         elif (
-            isinstance(said, ChatAssigned | ChatPendingUnmarked | ChatUnflagged)
+            isinstance(said, ChatAssigned | ChatTransferred | ChatPendingUnmarked | ChatUnflagged)
             or said.last_word != "customer"
         ):
             self._alerted.discard(said.chat_id)
@@ -137,6 +151,12 @@ class Days(RuleBasedStateMachine):
             had_it = before is not None and before.agent_id == said.agent_id and before.state == "assigned"
             assert had_it or said.agent_load <= self._capacities[said.agent_id], "over capacity"
             assert self._states[said.agent_id] == "online", "nobody is there"
+
+        if isinstance(said, ChatOffered):
+            assert (said.agent_load or 0) <= self._capacities[said.to], "offered over capacity"
+            assert self._states[said.to] == "online", "offered to nobody"
+        if isinstance(said, ChatTransferred):
+            assert self._states[said.agent_id or ""] == "online", "nobody is there"
 
     def _chat(self, n: int) -> ChatFact | None:
         """Choose among the chats that somebody has or waits for, now and then among all."""
@@ -270,6 +290,21 @@ class Days(RuleBasedStateMachine):
             }
             self._hear(commands[what])
 
+    @rule(n=nth, agent=st.none() | agents, department=st.none() | departments)
+    def an_agent_offers_a_chat(self, n: int, agent: str | None, department: str | None) -> None:
+        if (chat := self._chat(n)) is not None:
+            by = Actor(role="agent", id=chat.agent_id or "ann")
+            self._hear(ChatTransfer(by=by, chat_id=chat.chat_id, agent_id=agent, department_id=department))
+
+    @rule(n=nth, agent=agents, what=st.sampled_from([ChatAcceptOffer, ChatDeclineOffer, ChatCancelOffer]))
+    def an_offer_is_answered(self, n: int, agent: str, what: type[ChatCommand]) -> None:
+        offered = self.centre.run(
+            self.centre.contact.rows("select chat_id, offered_to from chats where offer is not null")
+        )
+        if offered:
+            chat_id, to = sorted(map(tuple, offered))[n % len(offered)]
+            self._hear(what(by=Actor(role="agent", id=to if n % 3 else agent), chat_id=chat_id))
+
     @rule(minutes=minutes)
     def time_passes(self, minutes: float) -> None:
         self.centre.clock.time += timedelta(minutes=minutes)
@@ -305,6 +340,15 @@ class Days(RuleBasedStateMachine):
     def whoever_owes_an_answer_is_timed_until_supervisors_know(self) -> None:
         owing = self.centre.run(self.centre.contact.rows(UNTIMED))
         assert {chat_id for (chat_id,) in owing} <= self._alerted
+
+    @invariant()
+    def no_offer_outlives_its_time_its_chat_or_its_receiver(self) -> None:
+        assert self.centre.run(self.centre.contact.rows(OFFERED_IN_VAIN)) == []
+        now = self.centre.clock.time.isoformat()
+        late = (
+            f"select 1 from chats where cast(cast(offer as jsonb) ->> 'expires_at' as timestamptz) <= '{now}'"
+        )
+        assert self.centre.run(self.centre.contact.rows(late)) == []
 
     @invariant()
     def nothing_was_put_aside(self) -> None:

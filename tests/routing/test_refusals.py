@@ -16,14 +16,18 @@ from services.routing.model import Agent, Changes, Chat, Department, Documents, 
 from shared.contracts import chats, cloudevents
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import (
+    ChatAcceptOffer,
     ChatAssign,
+    ChatCancelOffer,
     ChatClose,
     ChatCommand,
+    ChatDeclineOffer,
     ChatFlag,
     ChatMarkPending,
     ChatReply,
     ChatSetDepartment,
     ChatSetPriority,
+    ChatTransfer,
     ChatUnflag,
     ChatUnmarkPending,
 )
@@ -34,6 +38,8 @@ from tests import desk_events as desk
 from tests.conftest import Migrated
 from tests.desk_events import NOON, TENANT, received
 from tests.routing.builders import (
+    ANN,
+    BOB,
     SUE,
     a_calendar,
     a_chat,
@@ -41,6 +47,7 @@ from tests.routing.builders import (
     a_diverted_chat,
     an_agent,
     an_assigned_chat,
+    an_offer,
     facts,
 )
 from tests.routing.contact import WORKERS, Contact
@@ -59,49 +66,79 @@ STATES: dict[str, Chat] = {
     "ann's": an_assigned_chat("ann"),
     "sue's": an_assigned_chat("sue"),
     "pending ann's": an_assigned_chat("ann", state=State.PENDING),
+    "offered to bob": an_assigned_chat("ann", offer=an_offer("bob")),
     "diverted": a_diverted_chat(),
     "closed": an_assigned_chat("ann", state=State.CLOSED),
     "unknown": a_chat("+27829999999"),
     "another tenant's": an_assigned_chat("ann", tenant_id="globex"),
 }
 TABLE = """
-command        chat          | ann              bob              an_agent         sue              an_admin         a_customer       the_system
-reply          queued        | not_your_chat    not_your_chat    not_your_chat    not_your_chat    not_your_chat    role_not_allowed role_not_allowed
-reply          ann's         | done             not_your_chat    not_your_chat    not_your_chat    not_your_chat    role_not_allowed role_not_allowed
-reply          sue's         | not_your_chat    not_your_chat    not_your_chat    done             not_your_chat    role_not_allowed role_not_allowed
-reply          pending_ann's | done             not_your_chat    not_your_chat    not_your_chat    not_your_chat    role_not_allowed role_not_allowed
-close          queued        | not_your_chat    not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
-close          ann's         | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
-close          sue's         | not_your_chat    not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
-close          pending_ann's | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
-assign         queued        | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
-assign         ann's         | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
-assign         sue's         | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
-assign         pending_ann's | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
-mark_pending   queued        | not_your_chat    not_your_chat    not_your_chat    not_assigned     not_assigned     role_not_allowed role_not_allowed
-mark_pending   ann's         | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
-mark_pending   sue's         | not_your_chat    not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
-mark_pending   pending_ann's | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
-unmark_pending queued        | not_your_chat    not_your_chat    not_your_chat    not_pending      not_pending      role_not_allowed role_not_allowed
-unmark_pending ann's         | not_pending      not_your_chat    not_your_chat    not_pending      not_pending      role_not_allowed role_not_allowed
-unmark_pending sue's         | not_your_chat    not_your_chat    not_your_chat    not_pending      not_pending      role_not_allowed role_not_allowed
-unmark_pending pending_ann's | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
-flag           queued        | not_your_chat    not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
-flag           ann's         | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
-flag           sue's         | not_your_chat    not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
-flag           pending_ann's | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
-unflag         queued        | not_your_chat    not_your_chat    not_your_chat    not_flagged      not_flagged      role_not_allowed role_not_allowed
-unflag         ann's         | not_flagged      not_your_chat    not_your_chat    not_flagged      not_flagged      role_not_allowed role_not_allowed
-unflag         sue's         | not_your_chat    not_your_chat    not_your_chat    not_flagged      not_flagged      role_not_allowed role_not_allowed
-unflag         pending_ann's | not_flagged      not_your_chat    not_your_chat    not_flagged      not_flagged      role_not_allowed role_not_allowed
-set_priority   queued        | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
-set_priority   ann's         | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
-set_priority   sue's         | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
-set_priority   pending_ann's | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
-set_department queued        | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
-set_department ann's         | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
-set_department sue's         | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
-set_department pending_ann's | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+command        chat           | ann              bob              an_agent         sue              an_admin         a_customer       the_system
+reply          queued         | not_your_chat    not_your_chat    not_your_chat    not_your_chat    not_your_chat    role_not_allowed role_not_allowed
+reply          ann's          | done             not_your_chat    not_your_chat    not_your_chat    not_your_chat    role_not_allowed role_not_allowed
+reply          sue's          | not_your_chat    not_your_chat    not_your_chat    done             not_your_chat    role_not_allowed role_not_allowed
+reply          pending_ann's  | done             not_your_chat    not_your_chat    not_your_chat    not_your_chat    role_not_allowed role_not_allowed
+reply          offered_to_bob | done             not_your_chat    not_your_chat    not_your_chat    not_your_chat    role_not_allowed role_not_allowed
+close          queued         | not_your_chat    not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+close          ann's          | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+close          sue's          | not_your_chat    not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+close          pending_ann's  | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+close          offered_to_bob | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+assign         queued         | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+assign         ann's          | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+assign         sue's          | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+assign         pending_ann's  | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+assign         offered_to_bob | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+mark_pending   queued         | not_your_chat    not_your_chat    not_your_chat    not_assigned     not_assigned     role_not_allowed role_not_allowed
+mark_pending   ann's          | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+mark_pending   sue's          | not_your_chat    not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+mark_pending   pending_ann's  | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+mark_pending   offered_to_bob | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+unmark_pending queued         | not_your_chat    not_your_chat    not_your_chat    not_pending      not_pending      role_not_allowed role_not_allowed
+unmark_pending ann's          | not_pending      not_your_chat    not_your_chat    not_pending      not_pending      role_not_allowed role_not_allowed
+unmark_pending sue's          | not_your_chat    not_your_chat    not_your_chat    not_pending      not_pending      role_not_allowed role_not_allowed
+unmark_pending pending_ann's  | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+unmark_pending offered_to_bob | not_pending      not_your_chat    not_your_chat    not_pending      not_pending      role_not_allowed role_not_allowed
+flag           queued         | not_your_chat    not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+flag           ann's          | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+flag           sue's          | not_your_chat    not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+flag           pending_ann's  | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+flag           offered_to_bob | done             not_your_chat    not_your_chat    done             done             role_not_allowed role_not_allowed
+unflag         queued         | not_your_chat    not_your_chat    not_your_chat    not_flagged      not_flagged      role_not_allowed role_not_allowed
+unflag         ann's          | not_flagged      not_your_chat    not_your_chat    not_flagged      not_flagged      role_not_allowed role_not_allowed
+unflag         sue's          | not_your_chat    not_your_chat    not_your_chat    not_flagged      not_flagged      role_not_allowed role_not_allowed
+unflag         pending_ann's  | not_flagged      not_your_chat    not_your_chat    not_flagged      not_flagged      role_not_allowed role_not_allowed
+unflag         offered_to_bob | not_flagged      not_your_chat    not_your_chat    not_flagged      not_flagged      role_not_allowed role_not_allowed
+set_priority   queued         | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_priority   ann's          | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_priority   sue's          | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_priority   pending_ann's  | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_priority   offered_to_bob | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_department queued         | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_department ann's          | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_department sue's          | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_department pending_ann's  | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+set_department offered_to_bob | role_not_allowed role_not_allowed role_not_allowed done             done             role_not_allowed role_not_allowed
+transfer       queued         | not_your_chat    not_your_chat    not_your_chat    not_your_chat    not_your_chat    role_not_allowed role_not_allowed
+transfer       ann's          | done             not_your_chat    not_your_chat    not_your_chat    not_your_chat    role_not_allowed role_not_allowed
+transfer       sue's          | not_your_chat    not_your_chat    not_your_chat    done             not_your_chat    role_not_allowed role_not_allowed
+transfer       pending_ann's  | done             not_your_chat    not_your_chat    not_your_chat    not_your_chat    role_not_allowed role_not_allowed
+transfer       offered_to_bob | already_offered  not_your_chat    not_your_chat    not_your_chat    not_your_chat    role_not_allowed role_not_allowed
+accept_offer   queued         | not_offered      not_offered      not_offered      not_offered      not_offered      role_not_allowed role_not_allowed
+accept_offer   ann's          | not_offered      not_offered      not_offered      not_offered      not_offered      role_not_allowed role_not_allowed
+accept_offer   sue's          | not_offered      not_offered      not_offered      not_offered      not_offered      role_not_allowed role_not_allowed
+accept_offer   pending_ann's  | not_offered      not_offered      not_offered      not_offered      not_offered      role_not_allowed role_not_allowed
+accept_offer   offered_to_bob | not_your_offer   done             not_your_offer   not_your_offer   not_your_offer   role_not_allowed role_not_allowed
+decline_offer  queued         | not_offered      not_offered      not_offered      not_offered      not_offered      role_not_allowed role_not_allowed
+decline_offer  ann's          | not_offered      not_offered      not_offered      not_offered      not_offered      role_not_allowed role_not_allowed
+decline_offer  sue's          | not_offered      not_offered      not_offered      not_offered      not_offered      role_not_allowed role_not_allowed
+decline_offer  pending_ann's  | not_offered      not_offered      not_offered      not_offered      not_offered      role_not_allowed role_not_allowed
+decline_offer  offered_to_bob | not_your_offer   done             not_your_offer   not_your_offer   not_your_offer   role_not_allowed role_not_allowed
+cancel_offer   queued         | not_offered      not_offered      not_offered      not_offered      not_offered      role_not_allowed role_not_allowed
+cancel_offer   ann's          | not_offered      not_offered      not_offered      not_offered      not_offered      role_not_allowed role_not_allowed
+cancel_offer   sue's          | not_offered      not_offered      not_offered      not_offered      not_offered      role_not_allowed role_not_allowed
+cancel_offer   pending_ann's  | not_offered      not_offered      not_offered      not_offered      not_offered      role_not_allowed role_not_allowed
+cancel_offer   offered_to_bob | done             not_your_offer   not_your_offer   done             done             role_not_allowed role_not_allowed
 """  # noqa: E501 - a table
 NOT_LIVE = {
     "diverted": "chat_not_live",
@@ -122,6 +159,10 @@ COMMANDS: dict[str, tuple[type[ChatCommand], dict[str, Any]]] = {
     "unflag": (ChatUnflag, {}),
     "set_priority": (ChatSetPriority, {"priority": 1}),
     "set_department": (ChatSetDepartment, {"department_id": "care"}),
+    "transfer": (ChatTransfer, {"agent_id": "cid"}),
+    "accept_offer": (ChatAcceptOffer, {}),
+    "decline_offer": (ChatDeclineOffer, {}),
+    "cancel_offer": (ChatCancelOffer, {}),
 }
 
 
@@ -143,9 +184,10 @@ def read(table: str) -> list[tuple[str, str, str, str]]:
 
 
 def known(chat: Chat) -> Facts:
-    """Hold the chat unless it is to be unknown; Cid has room, and so has Dot, of care."""
+    """Hold the chat unless it is to be unknown; Bob and Cid have room, and so has Dot, of care."""
     dot = an_agent("dot", departments=frozenset({"care"}))
-    team = (an_agent("ann", load=1), an_agent("sue", load=1), an_agent("cid"), dot)
+    bob = an_agent("bob", load=0 if chat.offer is None else 1)
+    team = (an_agent("ann", load=1), bob, an_agent("sue", load=1), an_agent("cid"), dot)
     held = () if chat is STATES["unknown"] else (chat,)
     return facts(chats=held, agents=team, departments=(a_department(), a_department("care")))
 
@@ -191,8 +233,8 @@ def test_the_table_has_every_live_chat_and_role_of_every_command() -> None:
 
 @pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"unflag", "unmark_pending"}))
 def test_who_acts_on_an_older_assignment_than_the_chat_s_is_told_both(command: str) -> None:
-    by = ACTORS["ann"] if command == "reply" else SUE
-    found = STATES["ann's"]
+    by = {"reply": ANN, "transfer": ANN, "accept_offer": BOB, "decline_offer": BOB}.get(command, SUE)
+    found = STATES["offered to bob" if command.endswith("_offer") else "ann's"]
     refusal = refused(after(known(found), a_command(command, by, found, expected_assignment_version=0)))
     assert refusal is not None
     assert refusal.reason == "stale_assignment"

@@ -20,11 +20,18 @@ HELD_UNASSIGNED = """
 """
 MISCOUNTED = """
     select a.agent_id, a.load, count(c.chat_id) from agents a
-    left join chats c on c.tenant_id = a.tenant_id and c.agent_id = a.agent_id and c.state = 'assigned'
+    left join chats c on c.tenant_id = a.tenant_id
+        and ((c.agent_id = a.agent_id and c.state = 'assigned') or c.offered_to = a.agent_id)
     group by a.tenant_id, a.agent_id, a.load having a.load <> count(c.chat_id)
 """
 UNTIMED = """
     select c.chat_id from chats c where c.state = 'assigned' and c.last_word = 'customer' and not c.flagged
     and not exists (
         select from due d where d.kind = 'answer_overdue' and d.key = c.tenant_id || ':' || c.chat_id)
+"""
+OFFERED_IN_VAIN = """
+    select c.chat_id, c.offered_to from chats c
+    left join agents a on a.tenant_id = c.tenant_id and a.agent_id = c.offered_to
+    where c.offer is not null and (a.state is distinct from 'online' or a.draining
+        or c.state not in ('assigned', 'pending') or c.offered_to = c.agent_id)
 """

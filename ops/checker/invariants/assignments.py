@@ -7,7 +7,7 @@ from ops.checker.history import Key
 from ops.checker.story import Story, Told, steps
 from ops.checker.verdict import Verdict
 from shared.contracts.chat_commands import ChatAssign, ChatHandOver
-from shared.contracts.chats import ChatAssigned, ChatTransferred
+from shared.contracts.chats import ChatAssigned, ChatOffered, ChatTransferred
 
 _NAME = "one agent a chat, online and a member when assigned"
 _GIVES = (ChatAssigned, ChatTransferred)
@@ -50,6 +50,22 @@ def _assigning_commands(story: Story) -> set[Key]:
     }
 
 
+def _offered_by_name(story: Story) -> set[str]:
+    """Return the transfers to whoever was named, regardless of department."""
+    found = set()
+    for facts in story.facts.values():
+        into: str | None = None
+        for told in facts:
+            match told.event.data:
+                case ChatOffered() as offered:
+                    into = offered.to_department_id
+                case ChatTransferred() if into is None:
+                    found.add(told.event.id)
+                case _:
+                    pass
+    return found
+
+
 def _presence_version(told: Told) -> int | None:
     """Return the version of the agent's state that the decision says it went by."""
     fact = told.event.data
@@ -81,9 +97,10 @@ def _not_online(story: Story, given: Iterable[Told]) -> Iterator[str]:
 
 def _not_a_member(story: Story, given: Iterable[Told]) -> Iterator[str]:
     by_hand = _assigning_commands(story)
+    named = _offered_by_name(story)
     for told in given:
         fact = told.event.data
-        if (told.tenant_id, told.event.causation_id or "") in by_hand:
+        if (told.tenant_id, told.event.causation_id or "") in by_hand or told.event.id in named:
             continue
         memberships = list(_documents_in_force(story, told, (told.tenant_id, fact.agent_id)))
         if not any(fact.department_id in departments for departments in memberships):

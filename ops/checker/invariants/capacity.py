@@ -5,23 +5,26 @@ from collections.abc import Iterable, Iterator
 
 from ops.checker.history import Key
 from ops.checker.story import Story, Told, steps
-from ops.checker.stretches import Stretch, holds
+from ops.checker.stretches import Stretch, slots
 from ops.checker.verdict import Verdict
-from shared.contracts.chats import ChatAssigned, ChatPendingUnmarked
+from shared.contracts.chats import ChatAssigned, ChatOffered, ChatPendingUnmarked, ChatTransferred
 
 _NAME = "load never above capacity"
 
 
 def capacity(story: Story) -> Verdict:
-    """Judge every assignment by the load it told of, and by the chats its agent surely held meanwhile."""
+    """Judge every assignment and offer by the load it told of, and by the slots surely taken meanwhile.
+
+    Who accepts an offer has had its slot since it was made.
+    """
     held: dict[Key, list[Stretch]] = defaultdict(list)
-    for stretch in holds(story):
+    for stretch in slots(story):
         held[stretch.what].append(stretch)
     given = [
         told
         for facts in story.facts.values()
         for told in facts
-        if isinstance(told.event.data, ChatAssigned) and told.event.data.agent_id is not None
+        if isinstance(told.event.data, ChatAssigned | ChatOffered)
     ]
     broken = [*_told_too_much(story, given), *_held_too_many(story, held), *_miscounted(story)]
     return Verdict(3, _NAME, len(given), broken)
@@ -30,9 +33,10 @@ def capacity(story: Story) -> Verdict:
 def _told_too_much(story: Story, given: Iterable[Told]) -> Iterator[str]:
     for told in given:
         fact = told.event.data
-        most = _most(story, (told.tenant_id, fact.agent_id), told)
+        agent_id = fact.to if isinstance(fact, ChatOffered) else fact.agent_id
+        most = _most(story, (told.tenant_id, agent_id), told)
         if fact.agent_load is None or not 1 <= fact.agent_load <= most:
-            yield f"chat {fact.chat_id} made the load of {fact.agent_id} {fact.agent_load}, of {most}"
+            yield f"chat {fact.chat_id} made the load of {agent_id} {fact.agent_load}, of {most}"
 
 
 def _most(story: Story, agent: Key, told: Told) -> int:
@@ -51,11 +55,11 @@ def _most(story: Story, agent: Key, told: Told) -> int:
 def _held_too_many(story: Story, held: dict[Key, list[Stretch]]) -> Iterator[str]:
     """Count the chats an agent surely held at once, whatever the events say of their load.
 
-    A pending chat that woke may exceed the capacity and is left out; so are chats from before a
-    capacity was lowered, for only a new assignment is judged.
+    A pending chat that woke, and an offer that was accepted, may exceed the capacity and are left out; so
+    are chats from before a capacity was lowered, for only what is new is judged.
     """
     for agent, stretches in held.items():
-        counted = [one for one in stretches if one.surely and not _woke(one)]
+        counted = [one for one in stretches if one.surely and not _theirs_before(one)]
         moments = sorted(
             [(one.surely.start, 1, one) for one in counted] + [(one.surely.end, 0, one) for one in counted],
             key=lambda moment: moment[:2],
@@ -67,16 +71,18 @@ def _held_too_many(story: Story, held: dict[Key, list[Stretch]]) -> Iterator[str
                 yield f"{agent[1]} held {load} chats of {most} when chat {stretch.chat[1]} came"
 
 
-def _woke(stretch: Stretch) -> bool:
-    return isinstance(stretch.began.event.data, ChatPendingUnmarked)
+def _theirs_before(stretch: Stretch) -> bool:
+    return isinstance(stretch.began.event.data, ChatPendingUnmarked | ChatTransferred)
 
 
 def _miscounted(story: Story) -> Iterator[str]:
-    """In the end the load that routing keeps is the number of chats it keeps for the agent."""
+    """In the end the load that routing keeps is what it keeps for the agent, held or offered."""
     counted: dict[Key, int] = defaultdict(int)
     for (tenant_id, _), chat in story.history.databases.chats.items():
         if chat.state == "assigned" and chat.agent_id is not None:
             counted[(tenant_id, chat.agent_id)] += 1
+        if chat.offered_to is not None:
+            counted[(tenant_id, chat.offered_to)] += 1
     for agent, load in story.history.databases.loads.items():
         if load != counted[agent]:
-            yield f"{agent[1]} is kept with a load of {load} and holds {counted[agent]} chats"
+            yield f"{agent[1]} is kept with a load of {load} and holds or is offered {counted[agent]} chats"

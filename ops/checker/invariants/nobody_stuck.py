@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from ops.checker.absences import Absences
 from ops.checker.history import Key
 from ops.checker.story import Story, steps
-from ops.checker.stretches import Span, Stretch, holds, queued, unanswered
+from ops.checker.stretches import Span, Stretch, queued, slots, unanswered
 from ops.checker.verdict import Verdict
 
 PATIENCE = timedelta(seconds=2)
@@ -56,7 +56,7 @@ def _free_in_departments(story: Story) -> dict[Key, list[tuple[datetime, datetim
     """
     found: dict[Key, list[tuple[datetime, datetime, str]]] = defaultdict(list)
     held: dict[Key, list[Stretch]] = defaultdict(list)
-    for stretch in holds(story):
+    for stretch in slots(story):
         held[stretch.what].append(stretch)
     for agent, documents in story.agent_documents.items():
         for document, newer in steps(documents):

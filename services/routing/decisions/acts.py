@@ -2,11 +2,11 @@
 
 from typing import cast
 
-from services.routing.decisions.commands import judge_assign, judge_holder, judge_receiver, judge_reply
+from services.routing.decisions.commands import judge_assign, judge_holder, judge_own_chat
 from services.routing.decisions.floor import Floor
-from services.routing.decisions.refusals import is_closed, permitted, refuse, unavailable
+from services.routing.decisions.receivers import receiver
+from services.routing.decisions.refusals import permitted, refuse
 from services.routing.decisions.silence import await_customer
-from services.routing.model import Agent, Chat, Department
 from shared.contracts import chats
 from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatReply
 from shared.contracts.outbound_messages import MessageSend
@@ -16,7 +16,7 @@ from shared.platform.outcome import Received
 def reply(floor: Floor, received: Received) -> None:
     """Append the agent's words to the chat and have them sent."""
     command = cast(ChatReply, received.event.data)
-    if (chat := permitted(floor, received, command, judge_reply)) is None:
+    if (chat := permitted(floor, received, command, judge_own_chat)) is None:
         return
     cause = received.event.as_cause()
     if chat.last_word == "customer":
@@ -65,7 +65,7 @@ def assign(floor: Floor, received: Received) -> None:
     command = cast(ChatAssign, received.event.data)
     if (chat := permitted(floor, received, command, judge_assign)) is None:
         return
-    found = _receiver(floor, chat, command)
+    found = receiver(floor, chat, command)
     if isinstance(found, str):
         refuse(floor, received, command, chat, found)
         return
@@ -79,24 +79,3 @@ def assign(floor: Floor, received: Received) -> None:
         reason="by_hand",
         why={"receiver": found.agent_id, "presence_version": found.presence_version, "load": found.load},
     )
-
-
-def _receiver(floor: Floor, chat: Chat, command: ChatAssign) -> Agent | str:
-    """Return the agent who is to have the chat, or why there is none."""
-    department: Department | None = None
-    if command.department_id is not None:
-        department = floor.department((chat.tenant_id, command.department_id))
-        if department is None:
-            return "unknown_department"
-        if is_closed(floor, department):
-            return "department_closed"
-    if command.agent_id is not None:
-        agent = floor.agents.get((chat.tenant_id, command.agent_id))
-        return judge_receiver(agent, chat, command.department_id) or agent or "unknown_agent"
-    if department is None:
-        return "unknown_department"
-    choice = floor.ranking(department.key).choose()
-    if choice.agent is not None:
-        floor.turn_taken(department, choice.agent)
-        return choice.agent
-    return unavailable(floor, department) or "nobody_online"

@@ -3,7 +3,7 @@
 from services.routing.decisions.choice import Verdict, verdict
 from services.routing.model import LIVE, Agent, Chat, State
 from shared.contracts.actors import Actor
-from shared.contracts.chat_commands import ChatAssign, ChatCommand, ChatReply
+from shared.contracts.chat_commands import ChatAssign, ChatCommand
 
 SUPERVISING = frozenset({"supervisor", "admin"})
 _UNAVAILABLE = {
@@ -14,20 +14,20 @@ _UNAVAILABLE = {
 }
 
 
-def judge_reply(chat: Chat, command: ChatReply) -> str | None:
-    """Only the agent who holds the chat writes to its customer, whatever else they are."""
-    if refusal := _not_live_or_stale(chat, command):
+def judge_own_chat(chat: Chat, command: ChatCommand) -> str | None:
+    """Only the agent who holds a chat writes to its customer and offers it to others, whoever else asks."""
+    if refusal := not_live_or_stale(chat, command):
         return refusal
     if command.by.role in {"customer", "system"}:
         return "role_not_allowed"
-    return None if _holds(chat, command.by) else "not_your_chat"
+    return None if holds(chat, command.by) else "not_your_chat"
 
 
 def judge_holder(chat: Chat, command: ChatCommand) -> str | None:
     """What the agent who holds a live chat may do with it, and so may supervisors: close, park, flag."""
-    if refusal := _not_live_or_stale(chat, command):
+    if refusal := not_live_or_stale(chat, command):
         return refusal
-    if command.by.role in SUPERVISING or _holds(chat, command.by):
+    if command.by.role in SUPERVISING or holds(chat, command.by):
         return None
     return "not_your_chat" if command.by.role == "agent" else "role_not_allowed"
 
@@ -43,7 +43,7 @@ def judge_assign(chat: Chat, command: ChatAssign) -> str | None:
 
 def judge_supervising(chat: Chat, command: ChatCommand) -> str | None:
     """What only supervisors may do with a live chat: move it up its queue, or to another department."""
-    if refusal := _not_live_or_stale(chat, command):
+    if refusal := not_live_or_stale(chat, command):
         return refusal
     return None if command.by.role in SUPERVISING else "role_not_allowed"
 
@@ -51,9 +51,14 @@ def judge_supervising(chat: Chat, command: ChatCommand) -> str | None:
 def judge_receiver(agent: Agent | None, chat: Chat, department_id: str | None) -> str | None:
     """An agent who is named gets the chat only while available, and within a department only as a member."""
     refusal = judge_named(agent, department_id)
-    if agent is not None and chat.state is State.ASSIGNED and chat.agent_id == agent.agent_id:
-        return None if refusal == "agent_full" else refusal  # the slot it takes is the one it has
+    if refusal == "agent_full" and agent is not None and has_slot(agent, chat):
+        return None  # the slot it takes is the one it has
     return refusal
+
+
+def has_slot(agent: Agent, chat: Chat) -> bool:
+    """Say whether one of the agent's slots is taken for this very chat: held, or offered to them."""
+    return chat.receiver == agent.key or (chat.state is State.ASSIGNED and chat.agent == agent.key)
 
 
 def judge_named(agent: Agent | None, department_id: str | None) -> str | None:
@@ -65,12 +70,14 @@ def judge_named(agent: Agent | None, department_id: str | None) -> str | None:
     return _UNAVAILABLE.get(verdict(agent))
 
 
-def _not_live_or_stale(chat: Chat, command: ChatCommand) -> str | None:
+def not_live_or_stale(chat: Chat, command: ChatCommand) -> str | None:
+    """Refuse what is asked of a chat that is not live, or that went on meanwhile."""
     if chat.state not in LIVE:
         return "chat_not_live"
     expected = command.expected_assignment_version
     return "stale_assignment" if expected is not None and expected != chat.assignment_version else None
 
 
-def _holds(chat: Chat, by: Actor) -> bool:
+def holds(chat: Chat, by: Actor) -> bool:
+    """Say whether the chat is theirs, assigned or parked."""
     return chat.agent_id is not None and by.id == chat.agent_id

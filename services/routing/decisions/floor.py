@@ -4,6 +4,7 @@ A fold over a batch starts with one `Floor` and ends with its changes; nothing e
 changes a chat in one way and says so on ``chats.v1``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -55,6 +56,8 @@ PENDING_OVER = "pending_over"
 ANSWER_OVERDUE = "answer_overdue"
 DEPARTMENT_RETIRED = "department_retired"
 HAND_OVER = "hand_over"
+OFFER_OVER = "offer_over"
+RECEIVER_LEFT = "receiver_left"
 DEPARTMENT_CLOSES = "department_closes"
 _MOMENT = timedelta(microseconds=1)
 SYSTEM = Actor(role="system")
@@ -163,7 +166,7 @@ class Floor:
 
         A chat of a retired department moves on first.
         """
-        chat = self.move_on(cause, chat)
+        chat = self.move_on(cause, self.end_offer(cause, chat, reason or "placed_anew"))
         key = chat.department
         if key is None or not self.can_place(key):
             raise LookupError(f"chat {chat.chat_id} cannot be placed: department {key} is not locked")
@@ -223,9 +226,24 @@ class Floor:
 
     def assign(self, cause: Cause, chat: Chat, agent: Agent, *, into: str | None = None, **told: Any) -> Chat:
         """Give a chat to an agent, and ``into`` a department; whoever had it gets the slot back."""
+        chat = self.end_offer(cause, chat, "assigned")
+        return self.give(cause, chat, agent, chats.ChatAssigned, into=into, slots=1, told=told)
+
+    def give(
+        self,
+        cause: Cause,
+        chat: Chat,
+        agent: Agent,
+        kind: type[FactT],
+        *,
+        into: str | None,
+        slots: int,
+        told: Mapping[str, Any],
+    ) -> Chat:
+        """Do so for a chat offered to nobody; ``slots`` is 0 if the agent's load counts it already."""
         chat = self._leave_queue(self.release(chat))
         agent = self.agents[agent.key]
-        agent = agent.but(load=agent.load + 1, last_assigned_at=self._next_assigned_at())
+        agent = agent.but(load=agent.load + slots, last_assigned_at=self._next_assigned_at())
         self._agent_changed(agent)
         assigned = chat.after(
             state=State.ASSIGNED,
@@ -236,7 +254,7 @@ class Floor:
             owes_since=self.now,
         )
         self.expect_answer(assigned)
-        self.tell(cause, assigned, chats.ChatAssigned, agent_load=agent.load, **told)
+        self.tell(cause, assigned, kind, agent_load=agent.load, **told)
         return self.forget_ticket(assigned)
 
     def _next_assigned_at(self) -> datetime:
@@ -282,6 +300,7 @@ class Floor:
 
     def close(self, cause: Cause, chat: Chat, **told: Any) -> Chat:
         """End a chat."""
+        chat = self.end_offer(cause, chat, "closed")
         chat = self._leave_queue(self.release(chat))
         self._open.pop(chat.pair.key, None)
         if chat.last_word == "business":
@@ -318,6 +337,16 @@ class Floor:
             self.expect_nothing(chat)
         self.free_slot(chat.agent)
         return chat.but(previous_agent_id=chat.agent_id, agent_id=None)
+
+    def end_offer(self, cause: Cause, chat: Chat, outcome: str, **told: Any) -> Chat:
+        """End the offer of a chat, if there is one: its receiver has the slot back."""
+        if chat.offer is None:
+            return chat
+        offer = chat.offer
+        receiver = self.free_slot((chat.tenant_id, offer.to))
+        self.outcome.cancel.append((OFFER_OVER, due_name(chat.key)))
+        told = {"outcome": outcome, "to": offer.to, "agent_load": receiver.load, **told}
+        return self.tell(cause, chat.after(offer=None), chats.ChatOfferEnded, **told)
 
     def free_slot(self, key: Key) -> Agent:
         """Give a slot back to an agent, for whoever waits in their departments."""

@@ -59,6 +59,7 @@ def hand_on(floor: Floor, row: Due, key: Key) -> None:
 
 def _move(floor: Floor, cause: Cause, asked: HandOver, chat: Chat) -> None:
     """Give the chat to whoever was named while they have room, else let its department place it."""
+    chat = floor.end_offer(cause, chat, HANDED_OVER)
     if chat.state is State.PENDING:
         chat = chat.but(silent_since=floor.now)
     receiver = floor.agents.get((asked.tenant_id, asked.to_agent_id or ""))

@@ -8,7 +8,9 @@ from services.routing.decisions.floor import (
     CUSTOMER_SILENT,
     DEPARTMENT_RETIRED,
     HAND_OVER,
+    OFFER_OVER,
     PENDING_OVER,
+    RECEIVER_LEFT,
     WAIT_LIMITS,
     WAITED_TOO_LONG,
 )
@@ -17,7 +19,14 @@ from services.routing.decisions.rules import department_for, fallbacks
 from services.routing.model import NOTHING_KNOWN, Agent, Chat, Documents, Key, Needs, State, due_key
 from shared.contracts import directory
 from shared.contracts.agents import AgentChanged
-from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatCommand, ChatHandOver, ChatSetDepartment
+from shared.contracts.chat_commands import (
+    ChatAssign,
+    ChatClose,
+    ChatCommand,
+    ChatHandOver,
+    ChatSetDepartment,
+    ChatTransfer,
+)
 from shared.contracts.event import Event, Model
 from shared.contracts.inbound_messages import InboundMessage, MessageReceived
 from shared.contracts.pair import Pair
@@ -68,13 +77,15 @@ def _add_command(needs: Needs, tenant_id: str, command: ChatCommand) -> None:
     needs.loads_change = True
     if isinstance(command, ChatClose):
         needs.ending.add((tenant_id, command.chat_id))
-    if isinstance(command, ChatAssign | ChatSetDepartment):
+    if isinstance(command, ChatAssign | ChatSetDepartment | ChatTransfer):
         _add_assignment(needs, tenant_id, command)
 
 
-def _add_assignment(needs: Needs, tenant_id: str, command: ChatAssign | ChatSetDepartment) -> None:
+def _add_assignment(
+    needs: Needs, tenant_id: str, command: ChatAssign | ChatSetDepartment | ChatTransfer
+) -> None:
     needs.assigned_by_hand.add((tenant_id, command.chat_id))
-    if isinstance(command, ChatAssign) and command.agent_id is not None:
+    if isinstance(command, ChatAssign | ChatTransfer) and command.agent_id is not None:
         needs.agents.add((tenant_id, command.agent_id))
     if command.department_id is not None:
         needs.departments.add((tenant_id, command.department_id))
@@ -96,7 +107,7 @@ def needs_of_dues(dues: Iterable[Due]) -> Needs:
         if row.kind == AGENT_LOST:
             needs.agents.add(key)
             needs.held.add(key)
-        elif row.kind in {WAITED_TOO_LONG, CUSTOMER_SILENT}:
+        elif row.kind in {WAITED_TOO_LONG, CUSTOMER_SILENT, OFFER_OVER}:
             needs.chats.add(key)
         elif row.kind == ANSWER_OVERDUE:
             needs.chats.add(key)
@@ -104,6 +115,9 @@ def needs_of_dues(dues: Iterable[Due]) -> Needs:
         elif row.kind == PENDING_OVER:
             needs.chats.add(key)
             needs.going_on.add(key)
+        elif row.kind == RECEIVER_LEFT:
+            needs.agents.add(key)
+            needs.receivers.add(key)
         elif row.kind == WAIT_LIMITS:
             needs.entered.add(key)
         elif row.kind == HAND_OVER:

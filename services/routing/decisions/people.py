@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from services.routing.decisions.floor import AGENT_LOST, DEPARTMENT_RETIRED, SERVE_QUEUE, Floor
+from services.routing.decisions.floor import AGENT_LOST, DEPARTMENT_RETIRED, RECEIVER_LEFT, SERVE_QUEUE, Floor
 from services.routing.decisions.limits import look_at_limits
 from services.routing.model import Agent, State
 from shared.contracts import directory
@@ -21,6 +21,8 @@ def agent_changed(floor: Floor, received: Received) -> None:
     floor.agent_state(agent.but(state=data.state, draining=data.draining, presence_version=data.version))
     if data.state == "offline":
         floor.sweep(AGENT_LOST, key)
+    if agent.load and not floor.agents[key].working:
+        floor.sweep(RECEIVER_LEFT, key)
     for department_id in sorted(agent.departments):
         floor.sweep(SERVE_QUEUE, (key[0], department_id))
 
@@ -64,6 +66,8 @@ def agent_document(floor: Floor, received: Received) -> None:
             revision=document.revision,
         )
     )
+    if agent.load:
+        floor.sweep(RECEIVER_LEFT, key)
     for department_id in sorted(agent.departments | departments):
         floor.sweep(SERVE_QUEUE, (key[0], department_id))
 

@@ -9,11 +9,14 @@ from services.routing.decisions.floor import Floor
 from services.routing.model import LIVE, Chat, Department, Key
 from shared.contracts import chats
 from shared.contracts.chat_commands import (
+    ChatAcceptOffer,
     ChatAssign,
     ChatCommand,
+    ChatDeclineOffer,
     ChatReply,
     ChatSetDepartment,
     ChatSetPriority,
+    ChatTransfer,
 )
 from shared.platform.outcome import Received
 
@@ -88,7 +91,7 @@ def _available(floor: Floor, chat: Chat | None, command: ChatCommand) -> chats.A
 
     A department is so while it is open; its agents also after hours, for they can be named themselves.
     """
-    if not isinstance(command, ChatAssign | ChatSetDepartment) or chat is None:
+    if not isinstance(command, ChatAssign | ChatSetDepartment | ChatTransfer) or chat is None:
         return None
     asked = {name for name in (command.department_id, chat.department_id) if name is not None}
     departments = [
@@ -101,7 +104,9 @@ def _available(floor: Floor, chat: Chat | None, command: ChatCommand) -> chats.A
         (department, agent.agent_id)
         for department in departments
         for agent in floor.agents.values()
-        if agent.takes_chats_of(department.key) and verdict(agent) is Verdict.AVAILABLE
+        if agent.takes_chats_of(department.key)
+        and verdict(agent) is Verdict.AVAILABLE
+        and not (isinstance(command, ChatTransfer) and agent.key == chat.agent)
     ]
     with_somebody = {department.key: department for department, _ in free}
     return chats.Availability(
@@ -119,20 +124,28 @@ def _detail(floor: Floor, tenant_id: str, command: ChatCommand, chat: Chat | Non
             return f"by.role is {command.by.role!r}, allowed here: {', '.join(_roles(command))}"
         case "unknown_chat":
             return f"chat_id {command.chat_id!r} is no chat of this tenant"
-        case "chat_not_live" if chat is not None:
-            return f"chat_id names a chat that is {chat.state}, allowed here: {_listed(LIVE)}"
-        case "stale_assignment" if chat is not None:
-            expected = command.expected_assignment_version
-            return f"expected_assignment_version is {expected}, the chat's is {chat.assignment_version}"
-        case _ if isinstance(command, ChatAssign):
+        case "chat_not_live" | "stale_assignment" | "already_offered" | "not_your_offer" if chat is not None:
+            return _as_it_is(chat, command, reason)
+        case _ if isinstance(command, ChatAssign | ChatTransfer):
             return _wrong_receiver(floor, tenant_id, command, reason)
         case _:
             return None
 
 
+def _as_it_is(chat: Chat, command: ChatCommand, reason: str) -> str | None:
+    if reason == "chat_not_live":
+        return f"chat_id names a chat that is {chat.state}, allowed here: {_listed(LIVE)}"
+    if reason == "stale_assignment":
+        expected = command.expected_assignment_version
+        return f"expected_assignment_version is {expected}, the chat's is {chat.assignment_version}"
+    if chat.offer is None:
+        return None
+    return f"chat_id names a chat offered to {chat.offer.to!r} until {chat.offer.expires_at.isoformat()}"
+
+
 def _roles(command: ChatCommand) -> tuple[str, ...]:
     match command:
-        case ChatReply():
+        case ChatReply() | ChatTransfer() | ChatAcceptOffer() | ChatDeclineOffer():
             return ("agent",)
         case ChatAssign() | ChatSetDepartment() | ChatSetPriority():
             return ("supervisor", "admin")
@@ -140,10 +153,14 @@ def _roles(command: ChatCommand) -> tuple[str, ...]:
             return ("agent", "supervisor", "admin")
 
 
-def _wrong_receiver(floor: Floor, tenant_id: str, command: ChatAssign, reason: str) -> str | None:
+def _wrong_receiver(
+    floor: Floor, tenant_id: str, command: ChatAssign | ChatTransfer, reason: str
+) -> str | None:
     if command.agent_id is None and command.department_id is None:
         return "agent_id or department_id has to be given"
     match reason:
+        case "same_agent":
+            return "agent_id names who holds the chat"
         case "unknown_agent":
             return f"agent_id {command.agent_id!r} is nobody who takes chats"
         case "not_a_member":

@@ -8,7 +8,9 @@ from services.routing.decisions.floor import (
     DEPARTMENT_CLOSES,
     DEPARTMENT_RETIRED,
     HAND_OVER,
+    OFFER_OVER,
     PENDING_OVER,
+    RECEIVER_LEFT,
     SERVE_QUEUE,
     WAIT_LIMITS,
     WAITED_TOO_LONG,
@@ -16,6 +18,7 @@ from services.routing.decisions.floor import (
 )
 from services.routing.decisions.handing_over import hand_on
 from services.routing.decisions.limits import limits_changed, look_at_limits, waited_too_long
+from services.routing.decisions.offers import end_those_into, offer_over, receiver_left
 from services.routing.decisions.pending import pending_over
 from services.routing.decisions.silence import customer_silent
 from services.routing.model import LOOK_AT, Chat, Key, State, due_key
@@ -25,6 +28,7 @@ from shared.platform.outcome import Due
 _OF_ONE_CHAT = {
     ANSWER_OVERDUE: answer_overdue,
     CUSTOMER_SILENT: customer_silent,
+    OFFER_OVER: offer_over,
     PENDING_OVER: pending_over,
     WAITED_TOO_LONG: waited_too_long,
 }
@@ -44,6 +48,8 @@ def due(floor: Floor, row: Due) -> None:
             _lost(floor, row, key)
         case kind if kind == HAND_OVER:
             hand_on(floor, row, key)
+        case kind if kind == RECEIVER_LEFT:
+            receiver_left(floor, row, key)
         case kind if kind == WAIT_LIMITS:
             limits_changed(floor, row, key)
         case kind if kind in _OF_ONE_CHAT:
@@ -85,6 +91,7 @@ def _retired(floor: Floor, row: Due, department: Key) -> None:
         chat = floor.chats.get(key)
         if chat is not None and chat.department == department and chat.state in _WAITING:
             floor.move_on(_cause(row, chat), chat)
+    end_those_into(floor, row, department)
     floor.sweep(SERVE_QUEUE, target)
     look_at_limits(floor, target)
     if len(listed) == LOOK_AT:

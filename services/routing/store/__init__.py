@@ -41,7 +41,9 @@ class Store:
         held = await self._chats.unanswered(tx, needs.held)
         left = await self._chats.left_in(tx, needs.left)
         entered = await self._chats.entered(tx, needs.entered)
-        listings = (queues, held, left, entered, handed_over)
+        offered = await self._chats.offered(tx, needs.receivers)
+        offered_into = await self._chats.offered_into(tx, needs.left)
+        listings = (queues, held, left, entered, handed_over, offered, offered_into)
         listed = {key for listing in listings for keys in listing.values() for key in keys}
         wanted = needs.chats | listed
         needs.assigned_by_hand |= {key for keys in handed_over.values() for key in keys}
@@ -49,7 +51,7 @@ class Store:
         known, closings = await self._chats.lock_pairs(tx, pairs)
         chats = await self._chats.read(tx, known, wanted)
         directory = await self._directory.read(tx, needs.tenants)
-        owners = {chat.agent for chat in chats.values() if chat.agent is not None}
+        owners = {key for chat in chats.values() for key in (chat.agent, chat.receiver) if key is not None}
         guess = await self._agents.read(tx, owners)
         locked = places_into(needs, chats, guess, directory)
         # One that is parked may wake: its agent has a chat more then.
@@ -67,6 +69,8 @@ class Store:
             held=held,
             left=left,
             entered=entered,
+            offered=offered,
+            offered_into=offered_into,
             hand_overs=hand_overs,
             handed_over=handed_over,
         )

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.model import LOOK_AT, Chat, Closing, Key, State
+from services.routing.model import LOOK_AT, Chat, Closing, Key, Offer, State
 from shared.contracts.pair import Pair
 from shared.platform.database import append_rows
 
@@ -37,6 +38,7 @@ _COLUMNS = {
     "silent_since": "timestamptz",
     "pending_until": "timestamptz",
     "flagged": "boolean",
+    "offer": "text",  # the last: it alone is written otherwise
 }
 _NAMES = ", ".join(_COLUMNS)
 _ARRAYS = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in _COLUMNS.items())
@@ -46,13 +48,16 @@ _SAVE = text(
     f"update chats set {_UPDATES} from unnest({_ARRAYS}) as u({_NAMES})"
     " where chats.tenant_id = u.tenant_id and chats.chat_id = u.chat_id"
 )
-_rest = attrgetter(*list(_COLUMNS)[len(_IDENTITY) :])
+_rest = attrgetter(*list(_COLUMNS)[len(_IDENTITY) : -1])
 _READ = text(
     f"select {_NAMES} from chats where pair_key = any(cast(:pairs as text[])) and state <> 'closed' "
     f"union select {_NAMES} from chats "
     "where (tenant_id, chat_id) in (select * from unnest(cast(:tenants as text[]), cast(:chats as text[])))"
     " and pair_key = any(cast(:pairs as text[]))"
 )
+
+
+_OFFER = TypeAdapter(Offer)
 
 
 class Chats:
@@ -177,6 +182,26 @@ class Chats:
             " order by c.priority desc, c.waiting_since, c.chat_id",
         )
 
+    async def offered(self, tx: AsyncConnection, agents: Iterable[Key]) -> dict[Key, tuple[Key, ...]]:
+        """List the chats that are offered to each agent."""
+        return await self._list(
+            tx,
+            agents,
+            "select c.chat_id from chats c where c.tenant_id = u.tenant_id and c.offered_to = u.name"
+            " order by c.chat_id",
+        )
+
+    async def offered_into(
+        self, tx: AsyncConnection, departments: Iterable[Key]
+    ) -> dict[Key, tuple[Key, ...]]:
+        """List the chats that are offered to agents within each department."""
+        return await self._list(
+            tx,
+            departments,
+            "select c.chat_id from chats c where c.tenant_id = u.tenant_id and c.offered_to is not null"
+            " and cast(c.offer as jsonb) ->> 'department_id' = u.name order by c.chat_id",
+        )
+
     async def _list(self, tx: AsyncConnection, keys: Iterable[Key], query: str) -> dict[Key, tuple[Key, ...]]:
         wanted = sorted(keys)
         if not wanted:
@@ -207,10 +232,12 @@ class Chats:
 
 
 def _row(chat: Chat) -> tuple[Any, ...]:
-    return (chat.tenant_id, chat.chat_id, chat.pair.key, *_rest(chat))
+    offer = None if chat.offer is None else _OFFER.dump_json(chat.offer).decode()
+    return (chat.tenant_id, chat.chat_id, chat.pair.key, *_rest(chat), offer)
 
 
 def _chat(row: Any) -> Chat:
     values = dict(row)
     pair = Pair.parse(values.pop("pair_key"))
-    return Chat(**{**values, "pair": pair, "state": State(values["state"])})
+    offer = None if values["offer"] is None else _OFFER.validate_json(values["offer"])
+    return Chat(**{**values, "pair": pair, "state": State(values["state"]), "offer": offer})
