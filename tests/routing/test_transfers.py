@@ -201,8 +201,11 @@ async def test_who_is_offered_a_chat_gets_no_other_in_its_slot_and_the_queue_goe
     await office.has_nothing_wrong()
 
 
-async def test_a_customer_who_is_silent_is_still_timed_after_a_transfer(office: Office) -> None:
+async def test_a_customer_who_is_silent_is_timed_anew_by_who_accepts_their_parked_chat(
+    office: Office,
+) -> None:
     await office.answers("ann", 1)
+    await asks(office, ChatMarkPending, ANN, reason="customer")
     await asks(office, ChatTransfer, ANN, agent_id="bob")
     await asks(office, ChatAcceptOffer, BOB)
     await office.goes_by(hours=4, seconds=1)

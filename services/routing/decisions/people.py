@@ -58,15 +58,16 @@ def agent_document(floor: Floor, received: Received) -> None:
     if document.revision <= agent.revision:
         return
     departments = frozenset() if document.retired else frozenset(document.departments)
+    roles = frozenset() if document.retired else frozenset(document.roles)
     floor.agent_state(
         agent.but(
             capacity=document.capacity,
             departments=departments,
-            roles=frozenset() if document.retired else frozenset(document.roles),
+            roles=roles,
             revision=document.revision,
         )
     )
-    if agent.load:
+    if agent.load and (departments, roles) != (agent.departments, agent.roles):
         floor.sweep(RECEIVER_LEFT, key)
     for department_id in sorted(agent.departments | departments):
         floor.sweep(SERVE_QUEUE, (key[0], department_id))
