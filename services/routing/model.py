@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
+from functools import cached_property
 from operator import itemgetter
 from typing import Any, Literal, Self
 from urllib.parse import quote, unquote
 
 from shared.contracts.actors import Actor
 from shared.contracts.inbound_messages import MessageReceived
-from shared.contracts.pair import Pair
+from shared.contracts.pair import Pair, canonical_address
 from shared.platform.outcome import Outcome
 
 LOOK_AT = 200
@@ -239,7 +240,7 @@ class Rule:
     hint: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tenant:
     """Where a tenant's messages go unless a rule says otherwise."""
 
@@ -247,6 +248,21 @@ class Tenant:
     first_line_department: str
     calendar_id: str | None = None
     rules: tuple[Rule, ...] = ()
+
+    @cached_property
+    def rules_by_values(self) -> Mapping[tuple[str | None, ...], Sequence[tuple[int, Rule]]]:
+        """The rules with their places, by channel, canonical address, language and hint (None: not named)."""
+        found: dict[tuple[str | None, ...], list[tuple[int, Rule]]] = {}
+        for place, rule in enumerate(self.rules):
+            address = canonical_address(rule.business_address) if rule.business_address else None
+            values = (rule.channel, address, rule.language, rule.hint)
+            found.setdefault(values, []).append((place, rule))
+        return found
+
+    @cached_property
+    def named_by_rules(self) -> Sequence[tuple[bool, ...]]:
+        """Which of the values rules name together, each combination once."""
+        return sorted({tuple(value is not None for value in values) for values in self.rules_by_values})
 
 
 @dataclass(frozen=True, slots=True)

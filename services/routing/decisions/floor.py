@@ -4,7 +4,7 @@ A fold over a batch starts with one `Floor` and ends with its changes; nothing e
 changes a chat in one way and says so on ``chats.v1``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -79,6 +79,7 @@ class Floor:
     _open: dict[str, Key] = field(init=False)
     _ahead: dict[Key, int] = field(init=False)
     _rankings: dict[Key, Ranking] = field(default_factory=dict)
+    _members: dict[Key, list[Key]] | None = None
     _turns: dict[Key, str] = field(default_factory=dict)
     _closings: dict[str, Closing] = field(default_factory=dict)
     _last_assigned_at: datetime | None = None
@@ -134,11 +135,21 @@ class Floor:
     def ranking(self, key: Key) -> Ranking:
         """Return the members of a locked department in order."""
         if key not in self._rankings:
-            members = [a.key for a in self.agents.values() if a.takes_chats_of(key)]
+            members = self._members_by_department().get(key, ())
             department = self.department(key)
             strategy = department.strategy if department is not None else "least_loaded"
             self._rankings[key] = Ranking(members, self.agents, strategy, self.facts.turns.get(key, ""))
         return self._rankings[key]
+
+    def _members_by_department(self) -> Mapping[Key, Sequence[Key]]:
+        """Look at each agent once, however many departments a batch places chats into."""
+        if self._members is None:
+            self._members = {}
+            for agent in self.agents.values():
+                for department in ((agent.tenant_id, name) for name in agent.departments):
+                    if agent.takes_chats_of(department):
+                        self._members.setdefault(department, []).append(agent.key)
+        return self._members
 
     def turn_taken(self, department: Department, agent: Agent) -> None:
         """Note whom the department's strategy chose, where the next choice depends on it."""
@@ -366,8 +377,9 @@ class Floor:
 
     def agent_state(self, agent: Agent) -> None:
         """Take over what presence or the directory says of an agent."""
-        before = self.agents.get(agent.key, agent)
+        before = self.agents.get(agent.key, Agent(*agent.key))
         if (before.departments, before.roles) != (agent.departments, agent.roles):
+            self._members = None
             for department_id in before.departments | agent.departments:
                 self._rankings.pop((agent.tenant_id, department_id), None)
         self._agent_changed(agent)

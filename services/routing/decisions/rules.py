@@ -7,10 +7,31 @@ from shared.contracts.pair import canonical_address
 
 
 def department_for(tenant: Tenant, message: MessageReceived) -> str:
-    """Return the id of the department that a new chat with this message belongs to."""
-    return next(
-        (rule.department_id for rule in tenant.rules if _matches(rule, message)), tenant.first_line_department
+    """Return the id of the department that a new chat with this message belongs to.
+
+    That of the first rule whose values all match. Rules are looked up by the values they name, since a
+    tenant with hundreds of departments has hundreds of rules.
+    """
+    if not tenant.rules:
+        return tenant.first_line_department
+    hints = message.hints
+    said = (
+        message.channel,
+        canonical_address(message.business_address),
+        hints.language if hints else None,
+        hints.department if hints else None,
     )
+    text = message.content.text.casefold() if isinstance(message.content, Text) else None
+    first: tuple[int, Rule] | None = None
+    for named in tenant.named_by_rules:
+        values = tuple(value if counts else None for value, counts in zip(said, named, strict=True))
+        for place, rule in tenant.rules_by_values.get(values, ()):
+            if first is not None and first[0] < place:
+                break
+            if rule.keyword is None or (text is not None and rule.keyword.casefold() in text):
+                first = (place, rule)
+                break
+    return tenant.first_line_department if first is None else first[1].department_id
 
 
 def fallbacks(documents: Documents, key: Key) -> tuple[Key, ...]:
@@ -22,24 +43,3 @@ def fallbacks(documents: Documents, key: Key) -> tuple[Key, ...]:
             break
         found.append((key[0], following[1]))
     return tuple(found[1:])
-
-
-def _matches(rule: Rule, message: MessageReceived) -> bool:
-    hints = message.hints
-    checks = (
-        (rule.channel, message.channel),
-        (
-            rule.business_address and canonical_address(rule.business_address),
-            canonical_address(message.business_address),
-        ),
-        (rule.language, hints.language if hints else None),
-        (rule.hint, hints.department if hints else None),
-    )
-    if any(wanted is not None and wanted != found for wanted, found in checks):
-        return False
-    return rule.keyword is None or _says(rule.keyword, message)
-
-
-def _says(keyword: str, message: MessageReceived) -> bool:
-    content = message.content
-    return isinstance(content, Text) and keyword.casefold() in content.text.casefold()
