@@ -57,8 +57,13 @@ def unanswered(story: Story) -> Iterator[Stretch]:
 
 
 def queued(story: Story) -> Iterator[Stretch]:
-    """Yield each time a chat waited in a department."""
-    return _stretches(story, lambda fact, _: fact.department_id if fact.state == "queued" else None)
+    """Yield each time a chat waited in a department while nobody was asked to take it."""
+    return _stretches(
+        story,
+        lambda fact, offered_to: (
+            fact.department_id if fact.state == "queued" and offered_to is None else None
+        ),
+    )
 
 
 def _stretches(story: Story, what: Callable[[Any, str | None], str | None]) -> Iterator[Stretch]:

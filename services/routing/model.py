@@ -66,8 +66,12 @@ class Changeable:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A chat held out to an agent, who has a slot taken for it; ``department_id`` is where it is to go."""
+    """A chat held out to an agent, who has a slot taken for it; ``department_id`` is where it is to go.
 
+    ``assign`` is a department's own to a member, ``transfer`` an agent's to another.
+    """
+
+    kind: Literal["assign", "transfer"]
     to: str
     by: Actor
     expires_at: datetime
@@ -114,7 +118,9 @@ class Chat(Changeable):
     pending_until: datetime | None = None
     """When a parked chat goes on by itself; its agent holds no slot for it until then."""
     offer: Offer | None = None
-    """The transfer its agent has offered; it is theirs until that is accepted."""
+    """To whom it is held out: by its agent, whose it is until that is accepted, or out of the queue."""
+    passed_by: str = ""
+    """Ids of members who did not accept it since it began to wait, parted by `PARTED`."""
 
     def after(self, **changes: Any) -> Self:
         """Return the chat's next version, with these fields changed."""
@@ -165,6 +171,8 @@ class Agent(Changeable):
     presence_version: int = 0
     revision: int = 0
     load: int = 0
+    misses: int = 0
+    """Offers of departments in a row that they left unanswered."""
     last_assigned_at: datetime | None = None
 
     @property
@@ -195,6 +203,8 @@ class Department:
     inactivity_timeout: timedelta = timedelta(hours=4)
     pending_timeout: timedelta = timedelta(hours=24)
     strategy: Strategy = "least_loaded"
+    mode: Literal["push", "offer"] = "push"
+    offer_timeout: timedelta = timedelta(seconds=60)
     fallback_id: str | None = None
     last_agent_within: timedelta = timedelta(hours=24)
     revision: int = 0

@@ -54,6 +54,7 @@ class DepartmentDocument(DirectoryDocument):
     ``pending_timeout_seconds`` is how long a chat stays parked whose agent names no end.
     Whoever writes again within ``last_agent_seconds`` of a chat's end goes to the same agent if they are
     available; 0 leaves that to the 15 minutes of a continuation.
+    In ``mode`` ``offer`` members are asked, each for ``offer_seconds``, before they get a chat.
     """
 
     name: Name
@@ -66,6 +67,8 @@ class DepartmentDocument(DirectoryDocument):
     when_full: Literal["queue", "ticket"] = "queue"
     fallback: Id | None = None
     last_agent_seconds: Seconds = 86400
+    mode: Literal["push", "offer"] = "push"
+    offer_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] = 60
 
 
 class AgentDocument(DirectoryDocument):

@@ -211,24 +211,33 @@ class Past:
             **{"why": {"shortlist": shortlist}, **told},
         )
 
-    def offer(self, chat_id: str, to: str, *, to_department_id: str | None = None) -> None:
-        """Let a chat be offered to an agent by who holds it."""
+    def offer(
+        self, chat_id: str, to: str, *, to_department_id: str | None = None, kind: str = "transfer"
+    ) -> None:
+        """Let a chat be offered to an agent by who holds it, or out of the queue."""
         self.loads[to] += 1
         self.offers[chat_id] = to
         self.tell(
             chat_id,
             chats.ChatOffered,
-            kind="transfer",
+            kind=kind,
             to=to,
             to_department_id=to_department_id,
             expires_at=self.now + timedelta(minutes=20),
             agent_load=self.loads[to],
         )
 
+    def end_offer(self, chat_id: str, outcome: str) -> None:
+        """Let an offer be over."""
+        to = self.offers.pop(chat_id)
+        self.loads[to] -= 1
+        self.tell(chat_id, chats.ChatOfferEnded, outcome=outcome, to=to, agent_load=self.loads[to])
+
     def accept(self, chat_id: str, **told: Any) -> None:
         """Let a chat go to whom it was offered to."""
-        to = self.offers.pop(chat_id)
-        self.tell(chat_id, chats.ChatOfferEnded, outcome="accepted", to=to, agent_load=self.loads[to])
+        to = self.offers[chat_id]
+        self.end_offer(chat_id, "accepted")
+        self.loads[to] += 1
         self._free(chat_id)
         self.tell(
             chat_id,

@@ -351,6 +351,27 @@ def test_an_offer_takes_a_slot_until_it_is_accepted_by_whoever_was_named() -> No
     assert [verdict.broken for verdict in judged(past).values()] == [[]] * 10
 
 
+def test_a_chat_that_somebody_is_asked_for_waits_beside_nobody() -> None:
+    past = a_day()
+    past.open("c6", past.write("+27820000006", "m9"))
+    past.queue("c6")
+    past.offer("c6", "ann", to_department_id="sales", kind="assign")
+    _time_passes(past, 5)
+    past.end_offer("c6", "accepted")
+    past.assign("c6", "ann", reason="accepted")
+    assert [verdict.broken for verdict in judged(past).values()] == [[]] * 10
+
+
+def test_who_accepts_in_time_may_be_above_a_capacity_that_was_lowered_meanwhile() -> None:
+    past = a_day()
+    past.open("c6", past.write("+27820000006", "m9"))
+    past.queue("c6")
+    past.offer("c6", "ann", to_department_id="sales", kind="assign")
+    past.end_offer("c6", "accepted")
+    past.assign("c6", "ann", reason="accepted", agent_load=3)
+    assert judged(past)[3].broken == []
+
+
 @pytest.mark.parametrize(("invariant", "doctor"), DOCTORED, ids=[doctor.__name__ for _, doctor in DOCTORED])
 def test_a_doctored_history_breaks_the_invariant(invariant: int, doctor: Callable[[Past], None]) -> None:
     past = a_day()

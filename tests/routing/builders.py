@@ -77,7 +77,9 @@ def a_diverted_chat(customer: str = CUSTOMER, **fields: Any) -> Chat:
 
 
 def an_offer(to: str = "bob", **fields: Any) -> Offer:
-    return Offer(**{"to": to, "by": ANN, "expires_at": NOON + timedelta(minutes=20), **fields})
+    return Offer(
+        **{"kind": "transfer", "to": to, "by": ANN, "expires_at": NOON + timedelta(minutes=20), **fields}
+    )
 
 
 def a_department(name: str = "sales", **fields: Any) -> Department:

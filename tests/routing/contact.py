@@ -101,10 +101,10 @@ class Contact:
     async def count(self, query: str) -> int:
         return int((await self.rows(query))[0][0])
 
-    async def said(self, after: int = 0) -> list[tuple[int, Event[Any]]]:
-        """Return what was said on ``chats.v1`` since an outbox row, in order, each with its row's id."""
+    async def said(self, after: int = 0, *, topic: str = "chats.v1") -> list[tuple[int, Event[Any]]]:
+        """Return what was said on a topic since an outbox row, in order, each with its row's id."""
         rows = await self.rows(
-            f"select id, value from outbox where topic = 'chats.v1' and id > {after} order by id"
+            f"select id, value from outbox where topic = '{topic}' and id > {after} order by id"
         )
         return [(number, cloudevents.decode(bytes(value))) for number, value in rows]
 

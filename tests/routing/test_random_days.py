@@ -149,6 +149,7 @@ class Days(RuleBasedStateMachine):
             assert said.agent_id is not None
             assert said.agent_load is not None
             had_it = before is not None and before.agent_id == said.agent_id and before.state == "assigned"
+            had_it = had_it or said.reason == "accepted"
             assert had_it or said.agent_load <= self._capacities[said.agent_id], "over capacity"
             assert self._states[said.agent_id] == "online", "nobody is there"
 
@@ -223,10 +224,14 @@ class Days(RuleBasedStateMachine):
         for customer in CUSTOMERS[:3]:
             self.a_customer_writes(customer, "help" if department == "help" else "hello")
 
-    @rule(department=departments, when_full=st.sampled_from(["queue", "ticket"]))
-    def a_department_s_document_changes(self, department: str, when_full: str) -> None:
+    @rule(
+        department=departments,
+        when_full=st.sampled_from(["queue", "ticket"]),
+        mode=st.sampled_from(["push", "offer", "offer"]),
+    )
+    def a_department_s_document_changes(self, department: str, when_full: str, mode: str) -> None:
         self._revision += 1
-        self._hear(desk.a_department(department, revision=self._revision, when_full=when_full))
+        self._hear(desk.a_department(department, revision=self._revision, when_full=when_full, mode=mode))
 
     @rule(n=nth, agent=st.none() | agents, department=st.none() | departments, stale=st.booleans())
     def a_supervisor_assigns(self, n: int, agent: str | None, department: str | None, *, stale: bool) -> None:
@@ -304,6 +309,14 @@ class Days(RuleBasedStateMachine):
         if offered:
             chat_id, to = sorted(map(tuple, offered))[n % len(offered)]
             self._hear(what(by=Actor(role="agent", id=to if n % 3 else agent), chat_id=chat_id))
+
+    @rule(n=nth)
+    def everybody_accepts_what_they_are_offered(self, n: int) -> None:
+        offered = self.centre.run(
+            self.centre.contact.rows("select chat_id, offered_to from chats where offer is not null")
+        )
+        for chat_id, to in sorted(map(tuple, offered))[: n + 1]:
+            self._hear(ChatAcceptOffer(by=Actor(role="agent", id=to), chat_id=chat_id))
 
     @rule(minutes=minutes)
     def time_passes(self, minutes: float) -> None:

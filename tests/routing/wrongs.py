@@ -2,8 +2,8 @@
 
 STUCK = """
     select c.chat_id, a.agent_id from chats c join agents a on a.tenant_id = c.tenant_id
-    where c.state = 'queued' and c.department_id = any(a.departments) and 'agent' = any(a.roles)
-    and a.state = 'online' and not a.draining and a.load < a.capacity
+    where c.state = 'queued' and c.offered_to is null and c.department_id = any(a.departments)
+    and 'agent' = any(a.roles) and a.state = 'online' and not a.draining and a.load < a.capacity
 """
 LEFT_BEHIND = """
     select c.chat_id from chats c join agents a using (tenant_id, agent_id)
@@ -33,5 +33,5 @@ OFFERED_IN_VAIN = """
     select c.chat_id, c.offered_to from chats c
     left join agents a on a.tenant_id = c.tenant_id and a.agent_id = c.offered_to
     where c.offer is not null and (a.state is distinct from 'online' or a.draining
-        or c.state not in ('assigned', 'pending') or c.offered_to = c.agent_id)
+        or c.state not in ('queued', 'assigned', 'pending') or c.offered_to = c.agent_id)
 """

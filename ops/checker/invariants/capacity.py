@@ -24,7 +24,7 @@ def capacity(story: Story) -> Verdict:
         told
         for facts in story.facts.values()
         for told in facts
-        if isinstance(told.event.data, ChatAssigned | ChatOffered)
+        if isinstance(told.event.data, ChatAssigned | ChatOffered) and not _had_its_slot(told)
     ]
     broken = [*_told_too_much(story, given), *_held_too_many(story, held), *_miscounted(story)]
     return Verdict(3, _NAME, len(given), broken)
@@ -72,7 +72,15 @@ def _held_too_many(story: Story, held: dict[Key, list[Stretch]]) -> Iterator[str
 
 
 def _theirs_before(stretch: Stretch) -> bool:
-    return isinstance(stretch.began.event.data, ChatPendingUnmarked | ChatTransferred)
+    return _had_its_slot(stretch.began) or isinstance(stretch.began.event.data, ChatPendingUnmarked)
+
+
+def _had_its_slot(told: Told) -> bool:
+    match told.event.data:
+        case ChatTransferred() | ChatAssigned(reason="accepted"):
+            return True
+        case _:
+            return False
 
 
 def _miscounted(story: Story) -> Iterator[str]:

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from services.routing.decisions.choice import Ranking
+from services.routing.decisions.asking import choose_next
+from services.routing.decisions.choice import Choice, Ranking
 from services.routing.decisions.placement import (
     CONTINUES_WITHIN,
     NOBODY_THERE,
@@ -25,6 +26,7 @@ from services.routing.decisions.placement import (
 from services.routing.decisions.rules import fallbacks
 from services.routing.model import (
     NOTHING_KNOWN,
+    PARTED,
     Agent,
     Calendar,
     Changes,
@@ -35,6 +37,7 @@ from services.routing.model import (
     Facts,
     HandOver,
     Key,
+    Offer,
     State,
     due_name,
 )
@@ -192,10 +195,8 @@ class Floor:
                 chat = self.move(cause, chat, instead.department_id, **told)
             department, placement = instead, found
         match placement:
-            case Assign(agent, why):
-                if "last_agent" not in why:
-                    self.turn_taken(department, agent)
-                return self.assign(cause, chat, agent, why=why, reason=reason)
+            case Assign() as given:
+                return self._hand_out(cause, chat, department, given, reason)
             case Queue() as queue:
                 return self._wait(cause, chat, department, queue, reason)
             case Hold(why):
@@ -205,12 +206,20 @@ class Floor:
 
     def _place(self, department: Department, chat: Chat, ahead: int) -> Placement:
         ranking, calendar = self.ranking(department.key), self.calendar(department)
-        found = place(department, calendar, ranking.choose(), ahead=ahead, now=self.now, turn=ranking.turn)
+        passed = chat.passed_by.split(PARTED)
+        choice = self._choose_next(department, frozenset(passed)) if chat.passed_by else None
+        choice = choice or ranking.choose()
+        found = place(department, calendar, choice, ahead=ahead, now=self.now, turn=ranking.turn)
         closing = self.closing(chat.pair.key)
-        if closing is None or not isinstance(found, Assign):
+        if closing is None or not isinstance(found, Assign) or closing.agent_id in passed:
             return found
         before = self.agents.get((chat.tenant_id, closing.agent_id or ""))
         return prefer(found, before, closing, department, self.now)
+
+    def _choose_next(self, department: Department, passed: frozenset[str]) -> Choice | None:
+        members = (self.agents[key] for key in self._members_by_department().get(department.key, ()))
+        turn = self.ranking(department.key).turn
+        return choose_next(members, department.strategy, turn, passed)
 
     def closing(self, pair_key: str) -> Closing | None:
         """Return the end of the pair's last chat."""
@@ -232,6 +241,8 @@ class Floor:
     def move(self, cause: Cause, chat: Chat, department_id: str, **told: Any) -> Chat:
         """Change a chat's department; one that waits leaves that queue and has yet to enter the other."""
         before = chat.department_id
+        if chat.state is State.QUEUED:
+            chat = self.end_offer(cause, chat, "moved")
         moved = self._leave_queue(chat).after(department_id=department_id, queued_at=None)
         return self.tell(cause, moved, chats.ChatMoved, previous_department_id=before, **told)
 
@@ -262,6 +273,7 @@ class Floor:
             department_id=into or chat.department_id,
             assignment_version=chat.assignment_version + 1,
             queued_at=None,
+            passed_by="",
             owes_since=self.now,
         )
         self.expect_answer(assigned)
@@ -285,6 +297,8 @@ class Floor:
         target = self.current(chat.department)
         if target is None or target == chat.department:
             return chat
+        if chat.state is State.QUEUED:
+            chat = self.end_offer(cause, chat, DEPARTMENT_RETIRED)
         moved = chat.after(department_id=target[1])
         if chat.state is State.QUEUED and chat.queued_at is not None:
             self._ahead[target] = self._ahead.get(target, 0) + 1
@@ -295,9 +309,12 @@ class Floor:
         """Make the chat a ticket; one that is a ticket already stays the same ticket."""
         if chat.state is State.DIVERTED:
             return chat
+        chat = self.end_offer(cause, chat, reason)
         chat = self._leave_queue(self.release(chat))
         ticket_id = chat.ticket_id or derived_id(cause.id, "ticket", chat.chat_id)
-        diverted = chat.after(state=State.DIVERTED, agent_id=None, ticket_id=ticket_id, queued_at=None)
+        diverted = chat.after(
+            state=State.DIVERTED, agent_id=None, ticket_id=ticket_id, queued_at=None, passed_by=""
+        )
         return self.tell(cause, diverted, chats.ChatDiverted, reason=reason, **told)
 
     def forget_ticket(self, chat: Chat) -> Chat:
@@ -349,13 +366,38 @@ class Floor:
         self.free_slot(chat.agent)
         return chat.but(previous_agent_id=chat.agent_id, agent_id=None)
 
-    def end_offer(self, cause: Cause, chat: Chat, outcome: str, **told: Any) -> Chat:
-        """End the offer of a chat, if there is one: its receiver has the slot back."""
-        if chat.offer is None:
+    def hold_out(self, cause: Cause, chat: Chat, offer: Offer, why: Any) -> Chat:
+        """Offer a chat to an agent, who has a slot taken for it; out of the queue, until that ends."""
+        receiver = self.fill_slot((chat.tenant_id, offer.to))
+        self.outcome.schedule.append(Due(OFFER_OVER, due_name(chat.key), chat.tenant_id, offer.expires_at))
+        if chat.state is State.QUEUED:
+            self._count_waiting(chat, -1)
+        return self.tell(
+            cause,
+            chat.after(offer=offer),
+            chats.ChatOffered,
+            kind=offer.kind,
+            to=offer.to,
+            to_department_id=offer.department_id,
+            by=offer.by,
+            note=offer.note,
+            expires_at=offer.expires_at,
+            agent_load=receiver.load,
+            why=why,
+        )
+
+    def end_offer(
+        self, cause: Cause, chat: Chat, outcome: str, *, accepted: bool = False, **told: Any
+    ) -> Chat:
+        """End the offer of a chat, if there is one: its receiver has the slot back, or the chat in it."""
+        if (offer := chat.offer) is None:
             return chat
-        offer = chat.offer
-        receiver = self.free_slot((chat.tenant_id, offer.to))
+        key = (chat.tenant_id, offer.to)
+        receiver = self.agents[key] if accepted else self.free_slot(key)
         self.outcome.cancel.append((OFFER_OVER, due_name(chat.key)))
+        if chat.state is State.QUEUED and chat.department is not None:
+            self._count_waiting(chat, 1)
+            self.sweep(SERVE_QUEUE, chat.department)
         told = {"outcome": outcome, "to": offer.to, "agent_load": receiver.load, **told}
         return self.tell(cause, chat.after(offer=None), chats.ChatOfferEnded, **told)
 
@@ -376,7 +418,7 @@ class Floor:
         return agent
 
     def agent_state(self, agent: Agent) -> None:
-        """Take over what presence or the directory says of an agent."""
+        """Take over what is known of an agent by now."""
         before = self.agents.get(agent.key, Agent(*agent.key))
         if (before.departments, before.roles) != (agent.departments, agent.roles):
             self._members = None
@@ -397,6 +439,24 @@ class Floor:
             cause, data, source=SOURCE, subject=subject, time=self.now, pair_key=pair_key, nth=nth
         )
         self.outcome.outgoing.append(event)
+
+    def _hand_out(
+        self, cause: Cause, chat: Chat, department: Department, given: Assign, reason: str | None
+    ) -> Chat:
+        """Give a chat to whom it was found to be for; where a department offers, let it wait and ask them."""
+        agent = given.agent
+        if "last_agent" not in given.why:
+            self.turn_taken(department, agent)
+        if department.mode == "push":
+            return self.assign(cause, chat, agent, why=given.why, reason=reason)
+        if chat.state is not State.QUEUED or chat.queued_at is None:
+            chat = self._queue(cause, chat, None, reason)
+            self.limit_wait(chat)
+        if agent.agent_id in chat.passed_by.split(PARTED):
+            chat = chat.but(passed_by="")
+        expires_at = self.now + department.offer_timeout
+        offer = Offer("assign", agent.agent_id, SYSTEM, expires_at, department.department_id)
+        return self.hold_out(cause, chat, offer, given.why)
 
     def _wait(
         self, cause: Cause, chat: Chat, department: Department, queue: Queue, reason: str | None
@@ -428,10 +488,12 @@ class Floor:
 
     def _queue(self, cause: Cause, chat: Chat, why: Any, reason: str | None) -> Chat:
         chat = self.release(chat)
-        if chat.department is not None:
-            self._ahead[chat.department] = self._ahead.get(chat.department, 0) + 1
+        self._count_waiting(chat, 1)
         queued = chat.after(
-            state=State.QUEUED, queued_at=self.now, waiting_since=chat.waiting_since or self.now
+            state=State.QUEUED,
+            queued_at=self.now,
+            waiting_since=chat.waiting_since or self.now,
+            passed_by="",
         )
         if reason is not None:
             return self.tell(cause, queued, chats.ChatRequeued, reason=reason, why=why)
@@ -441,9 +503,13 @@ class Floor:
         if chat.state is not State.QUEUED or chat.queued_at is None:
             return chat
         self.outcome.cancel.append((WAITED_TOO_LONG, due_name(chat.key)))
-        if chat.department is not None:
-            self._ahead[chat.department] = max(0, self._ahead.get(chat.department, 0) - 1)
+        self._count_waiting(chat, -1)
         return chat
+
+    def _count_waiting(self, chat: Chat, change: int) -> None:
+        """Count how many wait in a queue for somebody to be found; of a chat that does not, nothing."""
+        if chat.department is not None:
+            self._ahead[chat.department] = max(0, self._ahead.get(chat.department, 0) + change)
 
     def keep(self, chat: Chat) -> Chat:
         """Put a chat into the working copy, to be saved."""

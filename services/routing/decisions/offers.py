@@ -1,11 +1,12 @@
-"""Transfers: an agent's offer of a chat they hold, which takes a slot of the receiver until it is answered.
+"""Offers: an agent's of a chat they hold, a department's of one that waits; each takes a slot meanwhile.
 
-The chat stays with its agent until then. An offer stands until its end was told, however late that is.
+The chat stays where it is until then. An offer stands until its end was told, however late that is.
 """
 
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
+from services.routing.decisions.asking import MISSES, NOT_ANSWERING
 from services.routing.decisions.commands import (
     SUPERVISING,
     holds,
@@ -13,12 +14,13 @@ from services.routing.decisions.commands import (
     judge_own_chat,
     not_live_or_stale,
 )
-from services.routing.decisions.floor import OFFER_OVER, RECEIVER_LEFT, Floor
+from services.routing.decisions.floor import RECEIVER_LEFT, SYSTEM, Floor
 from services.routing.decisions.receivers import receiver
 from services.routing.decisions.refusals import permitted, refuse
 from services.routing.decisions.silence import await_customer
-from services.routing.model import LOOK_AT, Chat, Key, Offer, State, due_name
+from services.routing.model import LOOK_AT, PARTED, Agent, Chat, Key, Offer, State
 from shared.contracts import chats
+from shared.contracts.agent_signals import AgentStateSet
 from shared.contracts.chat_commands import (
     ChatAcceptOffer,
     ChatCancelOffer,
@@ -42,22 +44,10 @@ def transfer(floor: Floor, received: Received) -> None:
     if isinstance(found, str):
         refuse(floor, received, command, chat, found)
         return
-    offer = Offer(found.agent_id, command.by, floor.now + STANDS, command.department_id, command.note)
-    taken = floor.fill_slot(found.key)
-    floor.outcome.schedule.append(Due(OFFER_OVER, due_name(chat.key), chat.tenant_id, offer.expires_at))
-    floor.tell(
-        received.event.as_cause(),
-        chat.after(offer=offer),
-        chats.ChatOffered,
-        kind="transfer",
-        to=offer.to,
-        to_department_id=offer.department_id,
-        by=offer.by,
-        note=offer.note,
-        expires_at=offer.expires_at,
-        agent_load=taken.load,
-        why={"receiver": found.agent_id, "presence_version": found.presence_version, "load": found.load},
-    )
+    expires_at = floor.now + STANDS
+    offer = Offer("transfer", found.agent_id, command.by, expires_at, command.department_id, command.note)
+    why = {"receiver": found.agent_id, "presence_version": found.presence_version, "load": found.load}
+    floor.hold_out(received.event.as_cause(), chat, offer, why)
 
 
 def accept(floor: Floor, received: Received) -> None:
@@ -70,43 +60,68 @@ def accept(floor: Floor, received: Received) -> None:
         refuse(floor, received, command, chat, refusal)
         return
     cause = received.event.as_cause()
-    held = floor.agents[chat.tenant_id, offer.to]
-    floor.outcome.cancel.append((OFFER_OVER, due_name(chat.key)))
-    chat = floor.tell(
-        cause,
-        chat.after(offer=None),
-        chats.ChatOfferEnded,
-        outcome="accepted",
-        to=offer.to,
-        agent_load=held.load,
-    )
+    held = _answered(floor, chat, offer)
+    chat = floor.end_offer(cause, chat, "accepted", accepted=True)
     if chat.state is State.PENDING:
         chat = chat.but(silent_since=floor.now)
     why = {"receiver": offer.to, "presence_version": held.presence_version, "load": held.load - 1}
-    told = {"by": offer.by, "note": offer.note, "why": why}
-    chat = floor.give(cause, chat, held, chats.ChatTransferred, into=offer.department_id, slots=0, told=told)
+    told: dict[str, Any] = {"by": offer.by, "note": offer.note, "why": why}
+    kind: type[chats.ChatAssigned | chats.ChatTransferred] = chats.ChatTransferred
+    if offer.kind == "assign":
+        kind, told = chats.ChatAssigned, {"by": command.by, "reason": "accepted", "why": why}
+    chat = floor.give(cause, chat, held, kind, into=offer.department_id, slots=0, told=told)
     if chat.last_word == "business":
         await_customer(floor, chat)
 
 
 def decline(floor: Floor, received: Received) -> None:
-    """Let the receiver turn an offer down: the chat stays with its agent."""
+    """Let the receiver turn an offer down: the chat stays with its agent, or the next is asked."""
     command = cast(ChatDeclineOffer, received.event.data)
-    if (chat := permitted(floor, received, command, _judge_answer)) is not None:
-        floor.end_offer(received.event.as_cause(), chat, "declined", note=command.note)
+    chat = permitted(floor, received, command, _judge_answer)
+    if chat is None or (offer := chat.offer) is None:
+        return
+    _answered(floor, chat, offer)
+    floor.end_offer(received.event.as_cause(), _passed(chat, offer), "declined", note=command.note)
 
 
 def cancel(floor: Floor, received: Received) -> None:
     """Take an offer back: whoever made it may, whoever holds the chat, and supervisors."""
     command = cast(ChatCancelOffer, received.event.data)
-    if (chat := permitted(floor, received, command, _judge_cancel)) is not None:
-        floor.end_offer(received.event.as_cause(), chat, "cancelled")
+    chat = permitted(floor, received, command, _judge_cancel)
+    if chat is not None and (offer := chat.offer) is not None:
+        floor.end_offer(received.event.as_cause(), _passed(chat, offer), "cancelled")
 
 
 def offer_over(floor: Floor, row: Due, cause: Cause, chat: Chat) -> None:
-    """Return an offer that nobody answered in time; a later one has its own end."""
-    if chat.offer is not None and chat.offer.expires_at <= row.at:
-        floor.end_offer(cause, chat, "timed_out")
+    """End an offer that nobody answered in time; a later one has its own end."""
+    if (offer := chat.offer) is None or offer.expires_at > row.at:
+        return
+    if offer.kind == "assign":
+        _missed(floor, cause, floor.agents[chat.tenant_id, offer.to])
+    floor.end_offer(cause, _passed(chat, offer), "timed_out")
+
+
+def _passed(chat: Chat, offer: Offer) -> Chat:
+    """Note that somebody did not take a chat that waits: others are asked before them."""
+    if offer.kind != "assign":
+        return chat
+    return chat.but(passed_by=PARTED.join(filter(None, (chat.passed_by, offer.to))))
+
+
+def _answered(floor: Floor, chat: Chat, offer: Offer) -> Agent:
+    agent = floor.agents[chat.tenant_id, offer.to]
+    if offer.kind == "assign" and agent.misses:
+        floor.agent_state(agent.but(misses=0))
+    return floor.agents[agent.key]
+
+
+def _missed(floor: Floor, cause: Cause, agent: Agent) -> None:
+    """Count a miss; who leaves as many unanswered in a row as `MISSES` is away until they say otherwise."""
+    away = agent.misses + 1 >= MISSES
+    floor.agent_state(agent.but(misses=0 if away else agent.misses + 1))
+    if away and agent.state == "online":
+        said = AgentStateSet(agent_id=agent.agent_id, by=SYSTEM, state="away", reason=NOT_ANSWERING)
+        floor.say(cause, said, subject=agent.agent_id, pair_key=None)
 
 
 def receiver_left(floor: Floor, row: Due, key: Key) -> None:

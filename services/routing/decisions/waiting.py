@@ -71,7 +71,7 @@ def _serve(floor: Floor, row: Due, department: Key) -> None:
         if not floor.can_place(chat.department):
             continue
         after = floor.settle(_cause(row, chat), chat, serving=True)
-        if after.state is State.QUEUED and after.department == department:
+        if after.state is State.QUEUED and after.department == department and after.offer is None:
             break
     else:
         if len(listed) == LOOK_AT:

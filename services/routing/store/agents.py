@@ -115,7 +115,8 @@ class Agents:
         rows = await tx.execute(
             text(
                 "select tenant_id, agent_id, capacity, departments, roles, state, draining, presence_version,"
-                f" revision, load, last_assigned_at from agents where (tenant_id, agent_id) in {_KEYS}"
+                " revision, load, misses, last_assigned_at from agents"
+                f" where (tenant_id, agent_id) in {_KEYS}"
             ),
             wanted,
         )
@@ -134,14 +135,15 @@ class Agents:
                 " departments = string_to_array(u.departments, chr(31)),"
                 " roles = string_to_array(u.roles, chr(31)), state = u.state, draining = u.draining,"
                 " presence_version = u.presence_version, revision = u.revision, load = u.load,"
-                " last_assigned_at = u.last_assigned_at "
+                " misses = u.misses, last_assigned_at = u.last_assigned_at "
                 "from unnest(cast(:tenants as text[]), cast(:names as text[]), cast(:capacity as int[]),"
                 " cast(:departments as text[]), cast(:roles as text[]), cast(:state as text[]),"
                 " cast(:draining as boolean[]), cast(:presence_version as bigint[]),"
                 " cast(:revision as bigint[]), cast(:load as int[]),"
+                " cast(:misses as int[]),"
                 " cast(:last_assigned_at as timestamptz[]))"
                 " as u(tenant_id, agent_id, capacity, departments, roles, state, draining, presence_version,"
-                " revision, load, last_assigned_at) "
+                " revision, load, misses, last_assigned_at) "
                 "where a.tenant_id = u.tenant_id and a.agent_id = u.agent_id"
             ),
             {
@@ -155,6 +157,7 @@ class Agents:
                 "presence_version": [a.presence_version for a in agents],
                 "revision": [a.revision for a in agents],
                 "load": [a.load for a in agents],
+                "misses": [a.misses for a in agents],
                 "last_assigned_at": [a.last_assigned_at for a in agents],
             },
         )

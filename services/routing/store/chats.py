@@ -38,6 +38,7 @@ _COLUMNS = {
     "silent_since": "timestamptz",
     "pending_until": "timestamptz",
     "flagged": "boolean",
+    "passed_by": "text",
     "offer": "text",  # the last: it alone is written otherwise
 }
 _NAMES = ", ".join(_COLUMNS)
@@ -145,12 +146,13 @@ class Chats:
         return {pair_key for (pair_key,) in rows}
 
     async def queued(self, tx: AsyncConnection, departments: Iterable[Key]) -> dict[Key, tuple[Key, ...]]:
-        """List the first chats of each queue, in its order: priority, then arrival."""
+        """List the first of each queue that are offered to nobody, in order: priority, then arrival."""
         return await self._list(
             tx,
             departments,
             "select c.chat_id from chats c where c.tenant_id = u.tenant_id and c.department_id = u.name"
-            " and c.state = 'queued' order by c.priority desc, c.waiting_since, c.chat_id",
+            " and c.state = 'queued' and c.offered_to is null"
+            " order by c.priority desc, c.waiting_since, c.chat_id",
         )
 
     async def unanswered(self, tx: AsyncConnection, agents: Iterable[Key]) -> dict[Key, tuple[Key, ...]]:

@@ -84,6 +84,8 @@ def _department(
         inactivity_timeout=timedelta(seconds=document.inactivity_timeout_seconds),
         pending_timeout=timedelta(seconds=document.pending_timeout_seconds),
         strategy=document.strategy,
+        mode=document.mode,
+        offer_timeout=timedelta(seconds=document.offer_seconds),
         fallback_id=moves.get(document.fallback, document.fallback) if document.fallback else None,
         last_agent_within=timedelta(seconds=document.last_agent_seconds),
         revision=document.revision,

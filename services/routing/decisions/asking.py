@@ -1,0 +1,18 @@
+"""Departments that offer: whom to ask next, and what follows when nobody answers (docs/rules.md, 3)."""
+
+from collections.abc import Iterable
+
+from services.routing.decisions.choice import Choice, choose
+from services.routing.model import Agent, Strategy
+
+MISSES = 2
+"""Offers in a row that somebody leaves unanswered before they count as away."""
+NOT_ANSWERING = "not_answering"
+
+
+def choose_next(
+    members: Iterable[Agent], strategy: Strategy, turn: str, passed: frozenset[str]
+) -> Choice | None:
+    """Choose among a department's members who have not passed on a chat; None: nobody else is available."""
+    choice = choose((agent for agent in members if agent.agent_id not in passed), strategy, turn)
+    return None if choice.agent is None else choice
