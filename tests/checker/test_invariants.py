@@ -368,7 +368,8 @@ def test_who_accepts_in_time_may_be_above_a_capacity_that_was_lowered_meanwhile(
     past.queue("c6")
     past.offer("c6", "ann", to_department_id="sales", kind="assign")
     past.end_offer("c6", "accepted")
-    past.assign("c6", "ann", reason="accepted", agent_load=3)
+    past.assign("c6", "ann", reason="accepted")
+    past.rewrite("chats.v1", _is(chats.ChatAssigned, reason="accepted"), agent_load=3)
     assert judged(past)[3].broken == []
 
 

@@ -39,6 +39,7 @@ from shared.contracts.chats import (
     ChatClosed,
     ChatFact,
     ChatFlagged,
+    ChatMoved,
     ChatOffered,
     ChatPendingUnmarked,
     ChatTransferred,
@@ -138,7 +139,7 @@ class Days(RuleBasedStateMachine):
             assert said.chat_id not in self._alerted, "alerted twice"
             self._alerted.add(said.chat_id)
         elif (
-            isinstance(said, ChatAssigned | ChatTransferred | ChatPendingUnmarked | ChatUnflagged)
+            isinstance(said, ChatAssigned | ChatTransferred | ChatMoved | ChatPendingUnmarked | ChatUnflagged)
             or said.last_word != "customer"
         ):
             self._alerted.discard(said.chat_id)
