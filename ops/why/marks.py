@@ -25,6 +25,9 @@ def of_marks(fact: Model) -> str | None:
         case chats.ChatMoved() as moved:
             places = f"moved from {moved.previous_department_id} to {moved.department_id}"
             line = places + by(moved.by) + because(moved.reason)
+        case chats.ChatMessageChanged(change="failed"):
+            waits = ": they wait for an answer again" if fact.last_word == "customer" else ""
+            line = f"a message of ours did not reach the customer{waits}"
         case chats.ChatAlerted() as alert:
             line = f"supervisors were alerted: {words(alert.kind)} since {alert.due_at:%H:%M:%S} UTC"
         case _:

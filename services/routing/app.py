@@ -6,7 +6,17 @@ from datetime import datetime
 from faststream.asgi import AsgiFastStream
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.decisions import acts, handing_over, inbound, marks, moving, offers, pending, people
+from services.routing.decisions import (
+    acts,
+    deliveries,
+    handing_over,
+    inbound,
+    marks,
+    moving,
+    offers,
+    pending,
+    people,
+)
 from services.routing.decisions.fold import Step
 from services.routing.handlers import RoutingHandlers
 from services.routing.store import Store
@@ -36,6 +46,9 @@ STEPS: dict[str, Step] = {
     "chatdesk.chat.set_priority.v1": marks.set_priority,
     "chatdesk.chat.set_department.v1": moving.set_department,
     "chatdesk.agent.changed.v1": people.agent_changed,
+    "chatdesk.delivery.failed.v1": deliveries.did_not_arrive,
+    "chatdesk.delivery.refused.v1": deliveries.did_not_arrive,
+    "chatdesk.delivery.unknown.v1": deliveries.did_not_arrive,
     "chatdesk.ticket.closed.v1": people.ticket_closed,
     "chatdesk.directory.agent.v1": people.agent_document,
     "chatdesk.directory.tenant.v1": people.directory_document,

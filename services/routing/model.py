@@ -48,6 +48,8 @@ class State(StrEnum):
 
 PARTED = "\x1f"
 """Parts ids in one text; no id holds it."""
+KEPT = 50
+"""Messages of ours since the customer's last that a chat remembers, in case they fail."""
 LIVE = frozenset({State.QUEUED, State.ASSIGNED, State.PENDING})
 
 
@@ -77,6 +79,14 @@ class Offer:
     expires_at: datetime
     department_id: str | None = None
     note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message of ours that is on its way or there, as far as we know."""
+
+    request_id: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -113,6 +123,8 @@ class Chat(Changeable):
     silent_since: datetime | None = None
     """From when the customer's silence counts while the last word is ours: our last reply, or the end of
     what had exempted the chat."""
+    said: tuple[Said, ...] = ()
+    """Our messages since the customer's last, the newest `KEPT` of them, without those that failed."""
     flagged: bool = False
     """No timer moves or closes it."""
     pending_until: datetime | None = None

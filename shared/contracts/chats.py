@@ -60,10 +60,13 @@ class ChatMessageAdded(ChatFact):
 
 
 class ChatMessageChanged(ChatFact):
-    """A message of the chat was edited (``content``), revoked, or its standing changed (``change``)."""
+    """A message of the chat was edited (``content``), revoked, or its standing changed (``change``).
+
+    ``failed``: ours did not arrive, so it is no word of ours; ``last_word`` is as if it had not been said.
+    """
 
     message_id: Id
-    change: Literal["edited", "revoked", "reacted"]
+    change: Literal["edited", "revoked", "reacted", "failed"]
     content: Content | None = None
 
 

@@ -53,6 +53,14 @@ def a_fact(of: type[chats.ChatFact], /, **fields: Any) -> str:
         (a_fact(chats.ChatFlagged, by=ANN), "flagged by agent ann: no timer moves or closes it"),
         (a_fact(chats.ChatUnflagged, by=ANN), "no longer flagged, by agent ann: its timers count again"),
         (
+            a_fact(chats.ChatMessageChanged, message_id="r1", change="failed"),
+            "a message of ours did not reach the customer",
+        ),
+        (
+            a_fact(chats.ChatMessageChanged, message_id="r1", change="failed", last_word="customer"),
+            "a message of ours did not reach the customer: they wait for an answer again",
+        ),
+        (
             a_fact(chats.ChatAlerted, kind="answer_overdue", due_at=desk.NOON),
             "supervisors were alerted: answer overdue since 12:00:00 UTC",
         ),

@@ -46,6 +46,7 @@ from shared.contracts.chats import (
     ChatUnflagged,
 )
 from shared.contracts.content import Text
+from shared.contracts.deliveries import DeliveryFailed
 from shared.contracts.directory import RoutingRule, RoutingRulesDocument
 from shared.contracts.event import Model
 from shared.platform.database import Database
@@ -60,6 +61,7 @@ from tests.routing.wrongs import (
     MISCOUNTED,
     OFFERED_IN_VAIN,
     STUCK,
+    UNSAID,
     UNTIMED,
     WAIT_FOR_NOBODY,
 )
@@ -115,6 +117,7 @@ class Days(RuleBasedStateMachine):
         self._chats: dict[str, ChatFact] = {}
         self._flagged: set[str] = set()
         self._alerted: set[str] = set()
+        self._requests: list[tuple[ChatFact, str]] = []
 
     def _hear(self, *inputs: Model) -> None:
         self.centre.run(self._heard(inputs))
@@ -255,7 +258,15 @@ class Days(RuleBasedStateMachine):
         if (chat := self._chat(n)) is not None:
             by = Actor(role="agent", id=other or chat.agent_id or "ann")
             request_id, words = unique("request-"), Text(text="here I am")
+            self._requests.append((chat, request_id))
             self._hear(ChatReply(by=by, chat_id=chat.chat_id, request_id=request_id, content=words))
+
+    @rule(n=nth)
+    def an_answer_does_not_arrive(self, n: int) -> None:
+        if self._requests:
+            chat, request_id = self._requests[-1 - n % len(self._requests)]
+            about: dict[str, Any] = {**dict(chat.pair), "request_id": request_id, "chat_id": chat.chat_id}
+            self._hear(DeliveryFailed(**about, purpose="chat", at=self.centre.clock.time))
 
     @rule(n=nth, by_holder=st.booleans())
     def a_chat_is_closed(self, n: int, *, by_holder: bool) -> None:
@@ -363,6 +374,10 @@ class Days(RuleBasedStateMachine):
             f"select 1 from chats where cast(cast(offer as jsonb) ->> 'expires_at' as timestamptz) <= '{now}'"
         )
         assert self.centre.run(self.centre.contact.rows(late)) == []
+
+    @invariant()
+    def our_last_word_is_one_that_may_have_arrived(self) -> None:
+        assert self.centre.run(self.centre.contact.rows(UNSAID)) == []
 
     @invariant()
     def nothing_was_put_aside(self) -> None:

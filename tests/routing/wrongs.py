@@ -35,3 +35,6 @@ OFFERED_IN_VAIN = """
     where c.offer is not null and (a.state is distinct from 'online' or a.draining
         or c.state not in ('queued', 'assigned', 'pending') or c.offered_to = c.agent_id)
 """
+UNSAID = """
+    select chat_id from chats where state <> 'closed' and (last_word = 'business') <> (said is not null)
+"""

@@ -7,6 +7,7 @@ from services.routing.decisions.floor import Floor
 from services.routing.decisions.receivers import receiver
 from services.routing.decisions.refusals import permitted, refuse
 from services.routing.decisions.silence import await_customer
+from services.routing.model import KEPT, Said
 from shared.contracts import chats
 from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatReply
 from shared.contracts.outbound_messages import MessageSend
@@ -21,9 +22,10 @@ def reply(floor: Floor, received: Received) -> None:
     cause = received.event.as_cause()
     if chat.last_word == "customer":
         floor.expect_nothing(chat)
+    said = (*chat.said, Said(command.request_id, floor.now))[-KEPT:]
     chat = floor.tell(
         cause,
-        chat.after(last_word="business", silent_since=floor.now, were_silent=""),
+        chat.after(last_word="business", said=said, silent_since=floor.now, were_silent=""),
         chats.ChatMessageAdded,
         message_id=command.request_id,
         direction="outbound",

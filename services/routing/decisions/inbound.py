@@ -96,7 +96,7 @@ def _add(floor: Floor, cause: Cause, chat: Chat, message: MessageReceived) -> Ch
     heard = max(chat.last_inbound_at, message.sent_at) if chat.last_inbound_at else message.sent_at
     heard_now: dict[str, Any] = {"last_inbound_at": heard, "customer_address": message.customer_address}
     if chat.last_word != "customer":
-        heard_now |= {"last_word": "customer", "owes_since": floor.now}
+        heard_now |= {"last_word": "customer", "owes_since": floor.now, "said": ()}
     added = floor.tell(
         cause,
         chat.after(**heard_now),

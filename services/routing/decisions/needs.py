@@ -27,6 +27,7 @@ from shared.contracts.chat_commands import (
     ChatSetDepartment,
     ChatTransfer,
 )
+from shared.contracts.deliveries import Delivery
 from shared.contracts.event import Event, Model
 from shared.contracts.inbound_messages import InboundMessage, MessageReceived
 from shared.contracts.pair import Pair
@@ -56,6 +57,8 @@ def _add(needs: Needs, event: Event[Model]) -> None:
                     needs.loads_change = True
         case ChatCommand():
             _add_command(needs, tenant_id, data)
+        case Delivery(chat_id=str(chat_id)):
+            needs.chats.add((tenant_id, chat_id))
         case ChatHandOver():
             _add_hand_over(needs, tenant_id, data)
         case TicketClosed():

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.model import LOOK_AT, Chat, Closing, Key, Offer, State
+from services.routing.model import LOOK_AT, Chat, Closing, Key, Offer, Said, State
 from shared.contracts.pair import Pair
 from shared.platform.database import append_rows
 
@@ -39,7 +39,9 @@ _COLUMNS = {
     "pending_until": "timestamptz",
     "flagged": "boolean",
     "passed_by": "text",
-    "offer": "text",  # the last: it alone is written otherwise
+    # The last two are written otherwise than the others.
+    "said": "text",
+    "offer": "text",
 }
 _NAMES = ", ".join(_COLUMNS)
 _ARRAYS = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in _COLUMNS.items())
@@ -49,7 +51,7 @@ _SAVE = text(
     f"update chats set {_UPDATES} from unnest({_ARRAYS}) as u({_NAMES})"
     " where chats.tenant_id = u.tenant_id and chats.chat_id = u.chat_id"
 )
-_rest = attrgetter(*list(_COLUMNS)[len(_IDENTITY) : -1])
+_rest = attrgetter(*list(_COLUMNS)[len(_IDENTITY) : -2])
 _READ = text(
     f"select {_NAMES} from chats where pair_key = any(cast(:pairs as text[])) and state <> 'closed' "
     f"union select {_NAMES} from chats "
@@ -58,6 +60,7 @@ _READ = text(
 )
 
 
+_SAID = TypeAdapter(tuple[Said, ...])
 _OFFER = TypeAdapter(Offer)
 
 
@@ -234,12 +237,14 @@ class Chats:
 
 
 def _row(chat: Chat) -> tuple[Any, ...]:
+    said = _SAID.dump_json(chat.said).decode() if chat.said else None
     offer = None if chat.offer is None else _OFFER.dump_json(chat.offer).decode()
-    return (chat.tenant_id, chat.chat_id, chat.pair.key, *_rest(chat), offer)
+    return (chat.tenant_id, chat.chat_id, chat.pair.key, *_rest(chat), said, offer)
 
 
 def _chat(row: Any) -> Chat:
     values = dict(row)
     pair = Pair.parse(values.pop("pair_key"))
+    said = () if values["said"] is None else _SAID.validate_json(values["said"])
     offer = None if values["offer"] is None else _OFFER.validate_json(values["offer"])
-    return Chat(**{**values, "pair": pair, "state": State(values["state"]), "offer": offer})
+    return Chat(**{**values, "pair": pair, "state": State(values["state"]), "said": said, "offer": offer})
