@@ -16,6 +16,7 @@ from services.routing.decisions import (
     offers,
     pending,
     people,
+    taking,
 )
 from services.routing.decisions.fold import Step
 from services.routing.handlers import RoutingHandlers
@@ -34,6 +35,7 @@ STEPS: dict[str, Step] = {
     "chatdesk.chat.reply.v1": acts.reply,
     "chatdesk.chat.close.v1": acts.close,
     "chatdesk.chat.assign.v1": acts.assign,
+    "chatdesk.chat.take.v1": taking.take,
     "chatdesk.chat.transfer.v1": offers.transfer,
     "chatdesk.chat.accept_offer.v1": offers.accept,
     "chatdesk.chat.decline_offer.v1": offers.decline,

@@ -55,6 +55,7 @@ class DepartmentDocument(DirectoryDocument):
     Whoever writes again within ``last_agent_seconds`` of a chat's end goes to the same agent if they are
     available; 0 leaves that to the 15 minutes of a continuation.
     In ``mode`` ``offer`` members are asked, each for ``offer_seconds``, before they get a chat.
+    Where it is ``take_allowed``, they may take any chat that waits.
     """
 
     name: Name
@@ -69,6 +70,7 @@ class DepartmentDocument(DirectoryDocument):
     last_agent_seconds: Seconds = 86400
     mode: Literal["push", "offer"] = "push"
     offer_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] = 60
+    take_allowed: Flag = False
 
 
 class AgentDocument(DirectoryDocument):

@@ -18,6 +18,7 @@ from shared.contracts.chat_commands import (
     ChatClose,
     ChatMarkPending,
     ChatSetDepartment,
+    ChatTake,
     ChatTransfer,
     ChatUnmarkPending,
 )
@@ -248,6 +249,7 @@ def an_hour(chance: Random, held: Sequence[str]) -> list[list[Model]]:
                 chat_id=chat_id,
                 department_id=chance.choice(["sales", "help"]),
             ),
+            lambda: ChatTake(by=Actor(role="agent", id=agent), chat_id=chat_id),
             lambda: ChatAcceptOffer(by=Actor(role="agent", id=agent), chat_id=chat_id),
             lambda: desk.agent_changed(
                 agent, chance.choice(["online", "online", "away", "offline"]), next(versions)
@@ -259,7 +261,7 @@ def an_hour(chance: Random, held: Sequence[str]) -> list[list[Model]]:
                 departments=chance.choice(SHARED),
             ),
         ]
-        return chance.choices(acts, weights=[8, 3, 3, 2, 2, 2, 2, 4, 4, 6, 2, 1])[0]()
+        return chance.choices(acts, weights=[8, 3, 3, 2, 2, 2, 2, 4, 4, 2, 6, 2, 1])[0]()
 
     return [[one() for _ in range(chance.randint(1, 4))] for _ in range(120)]
 
@@ -268,6 +270,7 @@ def an_hour(chance: Random, held: Sequence[str]) -> list[list[Model]]:
 async def test_everything_at_once_leaves_nothing_wrong(two_departments: Contact, seed: int) -> None:
     """Departments share agents; assignments race with closes, sign-outs and capacity changes."""
     contact, chance = two_departments, Random(seed)
+    await contact.hear(desk.a_department("help", revision=2, mode="offer", take_allowed=True))
     await contact.hear(*(desk.a_message(customer=one) for one in customers(20)))
     held = [chat_id for (chat_id,) in await contact.rows("select chat_id from chats order by chat_id")]
     await contact.hear_at_once(an_hour(chance, held))

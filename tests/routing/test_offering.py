@@ -155,6 +155,20 @@ async def test_chats_are_offered_in_the_order_of_the_queue_as_far_as_there_are_s
     assert offered == [await office.chat_id(n) for n in (1, 2, 3)]
 
 
+async def test_slots_that_come_at_once_are_offered_at_once_and_messages_heard_together_too(
+    office: Office,
+) -> None:
+    await office.is_now("bob", "offline")
+    await office.writes(1, 2, 3, 4)
+    assert len(await asked(office)) == 1
+    await office.hears(desk.an_agent_document("ann", capacity=3, revision=3))
+    assert len(await asked(office)) == 3
+    await office.hears(desk.an_agent_document("ann", capacity=6, revision=4))
+    await office.contact.hear(*(desk.a_message(customer=f"+278200000{n}") for n in (11, 12)))
+    assert len(await asked(office)) == 6, "nobody waits before the second: the first is offered"
+    await office.contact.sweep()
+
+
 async def test_a_member_who_leaves_frees_the_chat_for_the_next(office: Office) -> None:
     await office.writes(1)
     await office.is_now("ann", "away")

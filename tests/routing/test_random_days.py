@@ -29,6 +29,7 @@ from shared.contracts.chat_commands import (
     ChatReply,
     ChatSetDepartment,
     ChatSetPriority,
+    ChatTake,
     ChatTransfer,
     ChatUnflag,
     ChatUnmarkPending,
@@ -235,7 +236,8 @@ class Days(RuleBasedStateMachine):
     )
     def a_department_s_document_changes(self, department: str, when_full: str, mode: str) -> None:
         self._revision += 1
-        self._hear(desk.a_department(department, revision=self._revision, when_full=when_full, mode=mode))
+        told = {"when_full": when_full, "mode": mode, "take_allowed": True}
+        self._hear(desk.a_department(department, revision=self._revision, **told))
 
     @rule(n=nth, agent=st.none() | agents, department=st.none() | departments, stale=st.booleans())
     def a_supervisor_assigns(self, n: int, agent: str | None, department: str | None, *, stale: bool) -> None:
@@ -321,6 +323,12 @@ class Days(RuleBasedStateMachine):
         if offered:
             chat_id, to = sorted(map(tuple, offered))[n % len(offered)]
             self._hear(what(by=Actor(role="agent", id=to if n % 3 else agent), chat_id=chat_id))
+
+    @rule(n=nth, agent=agents)
+    def an_agent_takes_a_chat_that_waits(self, n: int, agent: str) -> None:
+        if waiting := [one for one in self._chats.values() if one.state == "queued"]:
+            chat_id = waiting[n % len(waiting)].chat_id
+            self._hear(ChatTake(by=Actor(role="agent", id=agent), chat_id=chat_id))
 
     @rule(n=nth)
     def everybody_accepts_what_they_are_offered(self, n: int) -> None:

@@ -27,6 +27,7 @@ from shared.contracts.chat_commands import (
     ChatReply,
     ChatSetDepartment,
     ChatSetPriority,
+    ChatTake,
     ChatTransfer,
     ChatUnflag,
     ChatUnmarkPending,
@@ -139,6 +140,11 @@ cancel_offer   ann's          | not_offered      not_offered      not_offered   
 cancel_offer   sue's          | not_offered      not_offered      not_offered      not_offered      not_offered      role_not_allowed role_not_allowed
 cancel_offer   pending_ann's  | not_offered      not_offered      not_offered      not_offered      not_offered      role_not_allowed role_not_allowed
 cancel_offer   offered_to_bob | done             not_your_offer   not_your_offer   done             done             role_not_allowed role_not_allowed
+take           queued         | done             done             unknown_agent    done             unknown_agent    role_not_allowed role_not_allowed
+take           ann's          | not_queued       not_queued       not_queued       not_queued       not_queued       role_not_allowed role_not_allowed
+take           sue's          | not_queued       not_queued       not_queued       not_queued       not_queued       role_not_allowed role_not_allowed
+take           pending_ann's  | not_queued       not_queued       not_queued       not_queued       not_queued       role_not_allowed role_not_allowed
+take           offered_to_bob | not_queued       not_queued       not_queued       not_queued       not_queued       role_not_allowed role_not_allowed
 """  # noqa: E501 - a table
 NOT_LIVE = {
     "diverted": "chat_not_live",
@@ -159,6 +165,7 @@ COMMANDS: dict[str, tuple[type[ChatCommand], dict[str, Any]]] = {
     "unflag": (ChatUnflag, {}),
     "set_priority": (ChatSetPriority, {"priority": 1}),
     "set_department": (ChatSetDepartment, {"department_id": "care"}),
+    "take": (ChatTake, {}),
     "transfer": (ChatTransfer, {"agent_id": "cid"}),
     "accept_offer": (ChatAcceptOffer, {}),
     "decline_offer": (ChatDeclineOffer, {}),
@@ -189,7 +196,7 @@ def known(chat: Chat) -> Facts:
     bob = an_agent("bob", load=0 if chat.offer is None else 1)
     team = (an_agent("ann", load=1), bob, an_agent("sue", load=1), an_agent("cid"), dot)
     held = () if chat is STATES["unknown"] else (chat,)
-    return facts(chats=held, agents=team, departments=(a_department(), a_department("care")))
+    return facts(chats=held, agents=team, departments=(a_department(take_allowed=True), a_department("care")))
 
 
 def after(found: Facts, command: ChatCommand) -> Changes:
@@ -233,8 +240,12 @@ def test_the_table_has_every_live_chat_and_role_of_every_command() -> None:
 
 @pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"unflag", "unmark_pending"}))
 def test_who_acts_on_an_older_assignment_than_the_chat_s_is_told_both(command: str) -> None:
-    by = {"reply": ANN, "transfer": ANN, "accept_offer": BOB, "decline_offer": BOB}.get(command, SUE)
+    by = {"reply": ANN, "transfer": ANN, "take": ANN, "accept_offer": BOB, "decline_offer": BOB}.get(
+        command, SUE
+    )
     found = STATES["offered to bob" if command.endswith("_offer") else "ann's"]
+    if command == "take":
+        found = a_chat(assignment_version=1)
     refusal = refused(after(known(found), a_command(command, by, found, expected_assignment_version=0)))
     assert refusal is not None
     assert refusal.reason == "stale_assignment"

@@ -25,6 +25,7 @@ from shared.contracts.chat_commands import (
     ChatCommand,
     ChatHandOver,
     ChatSetDepartment,
+    ChatTake,
     ChatTransfer,
 )
 from shared.contracts.deliveries import Delivery
@@ -78,6 +79,8 @@ def _add(needs: Needs, event: Event[Model]) -> None:
 def _add_command(needs: Needs, tenant_id: str, command: ChatCommand) -> None:
     needs.chats.add((tenant_id, command.chat_id))
     needs.loads_change = True
+    if isinstance(command, ChatTake) and command.by.id is not None:
+        needs.agents.add((tenant_id, command.by.id))
     if isinstance(command, ChatClose):
         needs.ending.add((tenant_id, command.chat_id))
     if isinstance(command, ChatAssign | ChatSetDepartment | ChatTransfer):

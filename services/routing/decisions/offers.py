@@ -14,12 +14,13 @@ from services.routing.decisions.commands import (
     judge_own_chat,
     not_live_or_stale,
 )
-from services.routing.decisions.floor import RECEIVER_LEFT, SYSTEM, Floor
+from services.routing.decisions.floor import DEPARTMENT_RETIRED, RECEIVER_LEFT, SYSTEM, Floor
 from services.routing.decisions.receivers import receiver
 from services.routing.decisions.refusals import permitted, refuse
 from services.routing.decisions.silence import await_customer
 from services.routing.model import LOOK_AT, PARTED, Agent, Chat, Key, Offer, State
 from shared.contracts import chats
+from shared.contracts.actors import Actor
 from shared.contracts.agent_signals import AgentStateSet
 from shared.contracts.chat_commands import (
     ChatAcceptOffer,
@@ -59,7 +60,13 @@ def accept(floor: Floor, received: Received) -> None:
     if (refusal := unfit(floor, chat.tenant_id, offer)) is not None:
         refuse(floor, received, command, chat, refusal)
         return
-    cause = received.event.as_cause()
+    take_up(floor, received.event.as_cause(), chat, command.by)
+
+
+def take_up(floor: Floor, cause: Cause, chat: Chat, by: Actor) -> None:
+    """Give a chat to whom it is offered to. Raises LookupError for one that is offered to nobody."""
+    if (offer := chat.offer) is None:
+        raise LookupError(f"chat {chat.chat_id} is offered to nobody")
     held = _answered(floor, chat, offer)
     chat = floor.end_offer(cause, chat, "accepted", accepted=True)
     if chat.state is State.PENDING:
@@ -68,7 +75,7 @@ def accept(floor: Floor, received: Received) -> None:
     told: dict[str, Any] = {"by": offer.by, "note": offer.note, "why": why}
     kind: type[chats.ChatAssigned | chats.ChatTransferred] = chats.ChatTransferred
     if offer.kind == "assign":
-        kind, told = chats.ChatAssigned, {"by": command.by, "reason": "accepted", "why": why}
+        kind, told = chats.ChatAssigned, {"by": by, "reason": "accepted", "why": why}
     chat = floor.give(cause, chat, held, kind, into=offer.department_id, slots=0, told=told)
     if chat.last_word == "business":
         await_customer(floor, chat)
@@ -139,10 +146,13 @@ def receiver_left(floor: Floor, row: Due, key: Key) -> None:
 
 def end_those_into(floor: Floor, row: Due, department: Key) -> None:
     """End what is offered into a department that is retired: where it would go is for its agent to say."""
-    for chat_key in floor.facts.offered_into.get(department, ()):
+    listed = floor.facts.offered_into.get(department, ())
+    for chat_key in listed:
         chat = floor.chats.get(chat_key)
         if chat is not None and chat.offer is not None and chat.offer.department_id == department[1]:
-            floor.end_offer(_cause(row, chat), chat, "department_retired")
+            floor.end_offer(_cause(row, chat), chat, DEPARTMENT_RETIRED)
+    if len(listed) == LOOK_AT:
+        floor.sweep(DEPARTMENT_RETIRED, department)
 
 
 def unfit(floor: Floor, tenant_id: str, offer: Offer) -> str | None:

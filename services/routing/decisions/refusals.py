@@ -6,7 +6,7 @@ from typing import TypeVar
 from services.routing.decisions.calendars import is_open
 from services.routing.decisions.choice import Verdict, verdict
 from services.routing.decisions.floor import Floor
-from services.routing.model import LIVE, Chat, Department, Key
+from services.routing.model import LIVE, Chat, Department, Key, State
 from shared.contracts import chats
 from shared.contracts.chat_commands import (
     ChatAcceptOffer,
@@ -16,6 +16,7 @@ from shared.contracts.chat_commands import (
     ChatReply,
     ChatSetDepartment,
     ChatSetPriority,
+    ChatTake,
     ChatTransfer,
 )
 from shared.platform.outcome import Received
@@ -124,7 +125,9 @@ def _detail(floor: Floor, tenant_id: str, command: ChatCommand, chat: Chat | Non
             return f"by.role is {command.by.role!r}, allowed here: {', '.join(_roles(command))}"
         case "unknown_chat":
             return f"chat_id {command.chat_id!r} is no chat of this tenant"
-        case "chat_not_live" | "stale_assignment" | "already_offered" | "not_your_offer" if chat is not None:
+        case "chat_not_live" | "stale_assignment" | "not_queued" | "already_offered" | "not_your_offer" if (
+            chat is not None
+        ):
             return _as_it_is(chat, command, reason)
         case _ if isinstance(command, ChatAssign | ChatTransfer):
             return _wrong_receiver(floor, tenant_id, command, reason)
@@ -135,6 +138,8 @@ def _detail(floor: Floor, tenant_id: str, command: ChatCommand, chat: Chat | Non
 def _as_it_is(chat: Chat, command: ChatCommand, reason: str) -> str | None:
     if reason == "chat_not_live":
         return f"chat_id names a chat that is {chat.state}, allowed here: {_listed(LIVE)}"
+    if reason == "not_queued":
+        return f"chat_id names a chat that is {chat.state}, allowed here: {State.QUEUED}"
     if reason == "stale_assignment":
         expected = command.expected_assignment_version
         return f"expected_assignment_version is {expected}, the chat's is {chat.assignment_version}"
@@ -145,7 +150,7 @@ def _as_it_is(chat: Chat, command: ChatCommand, reason: str) -> str | None:
 
 def _roles(command: ChatCommand) -> tuple[str, ...]:
     match command:
-        case ChatReply() | ChatTransfer() | ChatAcceptOffer() | ChatDeclineOffer():
+        case ChatReply() | ChatTransfer() | ChatAcceptOffer() | ChatDeclineOffer() | ChatTake():
             return ("agent",)
         case ChatAssign() | ChatSetDepartment() | ChatSetPriority():
             return ("supervisor", "admin")

@@ -85,6 +85,7 @@ def _department(
         pending_timeout=timedelta(seconds=document.pending_timeout_seconds),
         strategy=document.strategy,
         mode=document.mode,
+        take_allowed=document.take_allowed,
         offer_timeout=timedelta(seconds=document.offer_seconds),
         fallback_id=moves.get(document.fallback, document.fallback) if document.fallback else None,
         last_agent_within=timedelta(seconds=document.last_agent_seconds),
