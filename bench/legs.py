@@ -4,8 +4,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ops.stack.ports import free_port
 from shared.platform.settings import PlatformSettings
 
 PATIENCE_SECONDS = 120.0
-_POLL_SECONDS = 0.02
+POLL_SECONDS = 0.02
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -53,15 +53,12 @@ async def run_routing(settings: PlatformSettings, count: int) -> Measured:
     """
     connection = await asyncpg.connect(settings.database_url)
     try:
-        service = "from ops.cli import main; main()"
-        async with _process(
-            settings, "-c", service, "run", "routing", "--port", str(free_port("bench"))
-        ) as process:
-            before = await _until(connection, process, 1)
-            started, cpu = time.perf_counter(), _cpu_seconds(process.pid)
-            done = await _until(connection, process, count)
-            await _until_published(connection)
-            measured = Measured(done - before, time.perf_counter() - started, _cpu_seconds(process.pid) - cpu)
+        async with routing_process(settings, free_port("bench")) as running:
+            before = await _until(connection, running, 1)
+            started, cpu = time.perf_counter(), cpu_seconds(running.pid)
+            done = await _until(connection, running, count)
+            await until_published(connection)
+            measured = Measured(done - before, time.perf_counter() - started, cpu_seconds(running.pid) - cpu)
         await _prove(connection, count)
     finally:
         await connection.close()
@@ -121,16 +118,25 @@ LEGS: dict[str, Leg] = {
 
 
 async def _baseline(settings: PlatformSettings, name: str, count: int, sample: Path) -> Measured:
-    async with _process(settings, "-m", f"bench.baselines.{name}", str(count), str(sample)) as process:
+    async with process(settings, "-m", f"bench.baselines.{name}", str(count), str(sample)) as running:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            output, _ = await process.communicate()
-        if process.returncode:
-            raise LegFailedError(f"{name} ended with {process.returncode}")
+            output, _ = await running.communicate()
+        if running.returncode:
+            raise LegFailedError(f"{name} ended with {running.returncode}")
         return told(output.decode())
 
 
+def routing_process(
+    settings: PlatformSettings, port: int
+) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    """Run routing itself as a process of its own."""
+    service = "from ops.cli import main; main()"
+    return process(settings, "-c", service, "run", "routing", "--port", str(port))
+
+
 @asynccontextmanager
-async def _process(settings: PlatformSettings, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(settings: PlatformSettings, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run Python on a desk, as a process that is gone afterwards."""
     environment = os.environ | {
         "CHATDESK_KAFKA": settings.kafka,
         "CHATDESK_DATABASE_URL": settings.database_url,
@@ -138,15 +144,15 @@ async def _process(settings: PlatformSettings, *arguments: str) -> AsyncIterator
         "CHATDESK_TOPIC_PREFIX": settings.topic_prefix,
         "CHATDESK_LOG_LEVEL": "ERROR",
     }
-    process = await asyncio.create_subprocess_exec(
+    running = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, env=environment, stdout=asyncio.subprocess.PIPE
     )
     try:
-        yield process
+        yield running
     finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
+        if running.returncode is None:
+            running.terminate()
+            await running.wait()
 
 
 async def _until(connection: asyncpg.Connection, process: asyncio.subprocess.Process, count: int) -> int:
@@ -156,13 +162,32 @@ async def _until(connection: asyncpg.Connection, process: asyncio.subprocess.Pro
     while (done := await connection.fetchval("select coalesce(sum(load), 0) from routing.agents")) < count:
         if process.returncode is not None or time.monotonic() > deadline:
             raise LegFailedError(f"routing assigned {done} of {count} and ended with {process.returncode}")
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
     return int(done)
 
 
-async def _until_published(connection: asyncpg.Connection) -> None:
+async def until_handled(
+    connection: asyncpg.Connection, processes: Sequence[asyncio.subprocess.Process], count: int
+) -> int:
+    """Wait until so many messages are handled, and return how many are then.
+
+    Read from what routing commits with its batches; the topic must be fresh. Raises LegFailedError when a
+    process ends or patience does.
+    """
+    handled = "select coalesce(sum(next_offset), 0) from routing.positions where topic = $1"
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (done := await connection.fetchval(handled, "inbound-messages.v1")) < count:
+        ended = [one.returncode for one in processes if one.returncode is not None]
+        if ended or time.monotonic() > deadline:
+            raise LegFailedError(f"routing handled {done} of {count}; processes that ended: {ended}")
+        await asyncio.sleep(POLL_SECONDS)
+    return int(done)
+
+
+async def until_published(connection: asyncpg.Connection) -> None:
+    """Wait until routing's outbox is empty."""
     while await connection.fetchval("select exists(select from routing.outbox)"):  # noqa: ASYNC110 - theirs
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _prove(connection: asyncpg.Connection, count: int) -> None:
@@ -177,7 +202,7 @@ async def _prove(connection: asyncpg.Connection, count: int) -> None:
         raise LegFailedError(f"the store says {dict(found)} instead of {expected}")
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Return user and system time of a process, from /proc."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS

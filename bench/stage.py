@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -39,13 +39,40 @@ def servers() -> Iterator[Addresses]:
             stack.reset()
 
 
+Fill = Callable[[asyncpg.Connection], Awaitable[None]]
+"""Puts rows into routing's schema."""
+
+
 @asynccontextmanager
-async def desk(addresses: Addresses) -> AsyncIterator[PlatformSettings]:
-    """A desk with routing's schema and every topic as the catalogue has it, removed afterwards."""
+async def stored(addresses: Addresses, fill: Fill) -> AsyncIterator[str]:
+    """The name of a database with routing's schema and rows, to make desks from; removed afterwards."""
+    name = f"bench_stored_{next(_numbers)}"
+    await _administer(addresses, f"create database {name}")
+    try:
+        url = _url(addresses, name)
+        await asyncio.to_thread(upgrade, "routing", url)
+        connection = await asyncpg.connect(url, server_settings={"search_path": "routing"})
+        try:
+            await fill(connection)
+            await connection.execute("vacuum analyze")
+        finally:
+            await connection.close()
+        yield name
+    finally:
+        await _administer(addresses, f"drop database {name} with (force)")
+
+
+@asynccontextmanager
+async def desk(addresses: Addresses, template: str | None = None) -> AsyncIterator[PlatformSettings]:
+    """A desk with routing's schema and every topic as the catalogue has it, removed afterwards.
+
+    It begins as a copy of the database ``template``, where one is named.
+    """
     number = next(_numbers)
     name, prefix = f"bench_{number}", f"bench-{number}."
-    await _administer(addresses, f"create database {name}")
-    url = addresses.database_url.rsplit("/", 1)[0] + f"/{name}"
+    copied = f" template {template} strategy file_copy" if template else ""
+    await _administer(addresses, f"create database {name}{copied}")
+    url = _url(addresses, name)
     settings = PlatformSettings(
         kafka=addresses.kafka, database_url=url, redis_url=addresses.redis_url, topic_prefix=prefix
     )
@@ -73,6 +100,10 @@ async def publish(settings: PlatformSettings, events: Iterable[Event[Model]]) ->
             for event in events
         ]
         await asyncio.gather(*sent)
+
+
+def _url(addresses: Addresses, database: str) -> str:
+    return addresses.database_url.rsplit("/", 1)[0] + f"/{database}"
 
 
 async def _administer(addresses: Addresses, statement: str) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from bench.measured import Measured, told
-from bench.report import GOALS, Goal, composite_bound, judge, spread
+from bench.report import GOALS, GROWTH_GOALS, Goal, composite_bound, judge, spread
 
 
 def at(rate: float) -> Measured:
@@ -57,6 +57,14 @@ def test_a_leg_that_varies_more_than_twofold_makes_its_goals_noisy_and_no_other(
     assert spread([one["naive"] for one in rounds]) == pytest.approx(2.1)
     assert judge(P2, rounds).verdict == "noisy"
     assert judge(P1, rounds).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("large", "line"), [(0.65, "P11 1.30 goal <= 1.30 pass"), (0.66, "P11 1.32 goal <= 1.30 short")]
+)
+def test_growth_may_cost_so_much_and_no_more(large: float, line: str) -> None:
+    one = {"small": at(2_000), "large": Measured(messages=1000, seconds=0.5, cpu_seconds=large)}
+    assert judge(GROWTH_GOALS[0], [one] * 3).line() == line
 
 
 def test_a_baseline_is_read_from_the_last_line_it_prints() -> None:

@@ -24,3 +24,28 @@ def test_every_leg_does_its_work_on_servers_of_its_own_and_each_goal_is_judged(t
     report = json.loads((tmp_path / "report.json").read_text())
     assert set(report["rounds"][0]) == set(LEGS)
     assert [goal["name"] for goal in report["goals"]] == ["P1", "P2"]
+
+
+def test_a_large_desk_is_measured_against_a_small_one(tmp_path: Path) -> None:
+    sizes = (
+        "--rounds",
+        "1",
+        "--messages",
+        "3000",
+        "--stored",
+        "2000",
+        "--agents",
+        "200",
+        "--departments",
+        "20",
+    )
+    ran = subprocess.run(
+        [sys.executable, "-m", "bench", "growth", *sizes, "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.strip().splitlines()[-1].startswith("P11 ")
+    assert set(json.loads((tmp_path / "growth.json").read_text())["rounds"][0]) == {"small", "large"}
