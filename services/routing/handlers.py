@@ -1,12 +1,14 @@
 """The shell of routing: gather facts, fold the decisions, save, publish."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.routing.decisions.choice import ShortlistEndsError
 from services.routing.decisions.fold import Step, fold, fold_dues
 from services.routing.decisions.needs import needs_of, needs_of_dues, places_into
+from services.routing.model import Changes, Facts, Needs
 from services.routing.store import Store
 from shared.platform.outcome import Due, Outcome, Received
 
@@ -21,14 +23,17 @@ class RoutingHandlers:
     async def handle(self, tx: AsyncConnection, batch: Sequence[Received], now: datetime) -> Outcome:
         """Place messages, carry out commands, take over what others said."""
         await self._store.save_documents(tx, [received.event for received in batch])
-        facts = await self._store.gather(tx, needs_of(batch), places_into)
-        changes = fold(facts, batch, self._steps, now)
-        await self._store.save(tx, changes)
-        return changes.outcome
+        return await self._decide(tx, needs_of(batch), lambda facts: fold(facts, batch, self._steps, now))
 
     async def fire(self, tx: AsyncConnection, dues: Sequence[Due], now: datetime) -> Outcome:
         """Look again at those who wait."""
-        facts = await self._store.gather(tx, needs_of_dues(dues), places_into)
-        changes = fold_dues(facts, dues, now)
+        return await self._decide(tx, needs_of_dues(dues), lambda facts: fold_dues(facts, dues, now))
+
+    async def _decide(self, tx: AsyncConnection, needs: Needs, decide: Callable[[Facts], Changes]) -> Outcome:
+        facts = await self._store.gather(tx, needs, places_into)
+        try:
+            changes = decide(facts)
+        except ShortlistEndsError:
+            changes = decide(await self._store.everybody(tx, needs, facts))
         await self._store.save(tx, changes)
         return changes.outcome

@@ -17,6 +17,9 @@ from shared.platform.outcome import Outcome
 LOOK_AT = 200
 """Chats one sweep looks at; it stays due while any are left."""
 
+EVERYBODY = 1_000_000
+"""More candidates than a department has."""
+
 Key = tuple[str, str]
 """(tenant id, id): how agents, departments, calendars and chats are named within routing."""
 
@@ -203,6 +206,18 @@ class Agent(Changeable):
 
 
 @dataclass(frozen=True, slots=True)
+class Others:
+    """A department's members whom a batch did not read, as they were just before the others were locked."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """How many there are of each verdict."""
+    best: Agent | None = None
+    """Who of them would get a chat first, if anybody could: no more than what ranks them."""
+    last_assigned_at: datetime | None = None
+    """When one of them got a chat last."""
+
+
+@dataclass(frozen=True, slots=True)
 class Department:
     """A named group of agents; ``calendar_id`` is its own or the tenant's, None is always open."""
 
@@ -334,7 +349,8 @@ class Facts:
     """Everything a batch decides on, read under its locks.
 
     Chats are the open ones of the locked pairs, and those that were asked for by id. ``locked`` names
-    the departments that chats may be placed into: all their members' rows are locked and in ``agents``.
+    the departments that chats may be placed into: their members' rows are locked and in ``agents``, all
+    or as many of the best as may be chosen; of the rest ``others`` tells.
     ``queues`` and ``held`` are what sweeps found to look at, in the order to look at it.
     """
 
@@ -342,6 +358,7 @@ class Facts:
     chats: dict[Key, Chat] = field(default_factory=dict)
     agents: dict[Key, Agent] = field(default_factory=dict)
     locked: frozenset[Key] = frozenset()
+    others: Mapping[Key, Others] = field(default_factory=dict)
     queue_lengths: dict[Key, int] = field(default_factory=dict)
     turns: dict[Key, str] = field(default_factory=dict)
     """Per locked department whom ``round_robin`` chose last."""
@@ -376,6 +393,8 @@ class Needs:
     going_on: set[Key] = field(default_factory=set)
     """Chats that a timer may bring back: placed afresh if their agent is gone."""
     departments: set[Key] = field(default_factory=set)
+    named_departments: set[Key] = field(default_factory=set)
+    """Departments that people name: a refusal lists who is available there."""
     messages: list[tuple[str, str, MessageReceived]] = field(default_factory=list)
     ending: set[Key] = field(default_factory=set)
     ending_pairs: set[str] = field(default_factory=set)

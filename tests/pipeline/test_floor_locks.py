@@ -4,7 +4,7 @@ Two transactions overlap as two replicas' would; beside the law stands the store
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.app import STEPS
 from services.routing.handlers import RoutingHandlers
-from services.routing.model import Agent, Chat, Closing, Key, Needs
+from services.routing.model import Agent, Chat, Closing, Key, Needs, Others
 from services.routing.store import Store
 from services.routing.store.chats import Chats
+from services.routing.store.shortlist import Wanted
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatClose
 from shared.contracts.event import Model
@@ -37,12 +38,12 @@ class LoadsReadFirst(Store):
     """The law removed: agents' loads are those from before their rows were locked."""
 
     async def _lock_agents(
-        self, tx: AsyncConnection, needs: Needs, departments: set[Key], owners: set[Key]
-    ) -> tuple[dict[Key, Agent], dict[Key, str]]:
-        members = await self._agents.members(tx, departments)
-        before = await self._agents.read(tx, owners | members | needs.agents | needs.introduced)
-        agents, turns = await super()._lock_agents(tx, needs, departments, owners)
-        return {**agents, **before}, turns
+        self, tx: AsyncConnection, needs: Needs, named: set[Key], wanted: Mapping[Key, Wanted]
+    ) -> tuple[dict[Key, Others], dict[Key, Agent]]:
+        rows = await tx.execute(text("select tenant_id, agent_id from agents"))
+        before = await self._agents.read(tx, [(tenant_id, agent_id) for tenant_id, agent_id in rows])
+        others, _ = await super()._lock_agents(tx, needs, named, wanted)
+        return others, before
 
 
 class ChatsReadFirst(Chats):

@@ -72,7 +72,7 @@ def test_the_department_of_the_next_chat_is_locked_only_where_the_first_may_end(
     heard = [received(one) for one in (ends, desk.a_message("more")) if one is not None]
     known = facts(agents=(agent,), chats=(chat,))
     found = places_into(needs_of(heard), {chat.key: chat}, {agent.key: agent}, known.directory)
-    assert found == (set() if ends is None else {department})
+    assert found.keys() == (set() if ends is None else {department})
 
 
 async def states(office: Office) -> list[str]:

@@ -117,4 +117,8 @@ def test_fallbacks_in_a_circle_are_asked_once() -> None:
 
 def test_the_fallbacks_of_a_message_s_department_are_locked_with_it() -> None:
     found = known()
-    assert places_into(needs_of([received(a_message())]), {}, {}, found.directory) == {SALES, CARE, NIGHT}
+    assert places_into(needs_of([received(a_message())]), {}, {}, found.directory).keys() == {
+        SALES,
+        CARE,
+        NIGHT,
+    }

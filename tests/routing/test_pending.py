@@ -269,7 +269,7 @@ def test_a_parking_that_is_over_locks_departments_only_where_an_agent_is_gone() 
     row = Due(PENDING_OVER, f"{TENANT}:{PARKED.chat_id}", TENANT, NOON, generation=1)
     chats, documents = {PARKED.key: PARKED}, {TENANT: Documents()}
     for agent, locked in ((an_agent(), set()), (an_agent(state="offline"), {(TENANT, "sales")})):
-        assert places_into(needs_of_dues([row]), chats, {agent.key: agent}, documents) == locked
+        assert places_into(needs_of_dues([row]), chats, {agent.key: agent}, documents).keys() == locked
 
 
 @pytest.mark.parametrize(

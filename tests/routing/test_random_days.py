@@ -86,7 +86,7 @@ capacities = st.sampled_from([1, 1, 2, 3])
 minutes = st.sampled_from([0.1, 1, 5, 16, 61, 300])
 
 TABLES = (
-    "chats, pairs, agents, departments, documents, directories, hand_overs, handed_over,"
+    "chats, pairs, agents, members, departments, documents, directories, hand_overs, handed_over,"
     " due, outbox, positions, processed_events"
 )
 

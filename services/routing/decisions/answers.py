@@ -36,11 +36,7 @@ def _another(floor: Floor, chat: Chat, silent: str) -> Assign | None:
     department = floor.department(key) if key is not None else None
     if key is None or department is None or not floor.can_place(key):
         return None
-    others = [
-        agent
-        for agent in floor.agents.values()
-        if agent.takes_chats_of(key) and agent.agent_id not in silent.split(PARTED)
-    ]
+    others = [agent for agent in floor.members(key) if agent.agent_id not in silent.split(PARTED)]
     turn = floor.ranking(key).turn
     choice = choose(others, department.strategy, turn)
     found = place(department, floor.calendar(department), choice, ahead=0, now=floor.now, turn=turn)

@@ -2,12 +2,12 @@
 
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from services.routing.model import Agent, Key, Strategy
+from services.routing.model import Agent, Key, Others, Strategy
 
 RUNNERS_UP = 2
 """Candidates named after the chosen one: enough to see that the order was kept."""
@@ -87,8 +87,18 @@ def choose(candidates: Iterable[Agent], strategy: Strategy = "least_loaded", tur
     return Choice(available[0] if available else None, tuple(available[: 1 + RUNNERS_UP]), counts)
 
 
+class ShortlistEndsError(LookupError):
+    """Somebody who was not read may come before those who were: the batch is decided anew, with all read."""
+
+
+NO_OTHERS = Others()
+
+
 class Ranking:
     """The members of one department, kept in order while a batch gives chats away.
+
+    ``others`` are the members whom the batch did not read; nobody's choice may depend on more of them than
+    that the best of them comes after whoever is told.
 
     ``agents`` is the batch's working copy; after an agent in it changed, tell `changed`. ``turn`` is to
     be set to whom ``round_robin`` chose.
@@ -100,14 +110,20 @@ class Ranking:
         agents: Mapping[Key, Agent],
         strategy: Strategy = "least_loaded",
         turn: str = "",
+        others: Others = NO_OTHERS,
     ) -> None:
         self.turn = turn
+        self._others = others
         self._in_a_circle = strategy == "round_robin"
         self._rank = rank = _RANKS[strategy]
         self._members = {key: agents[key] for key in members}
-        self._counts = Counter(map(verdict, self._members.values()))
+        found = [verdict(agent) for agent in self._members.values()]
+        # Counted one by one: to hash a word of an enum takes longer than to judge an agent.
+        self._counts = Counter({one: found.count(one) + others.counts.get(one, 0) for one in Verdict})
         self._available = sorted(
-            (rank(agent), key) for key, agent in self._members.items() if verdict(agent) is Verdict.AVAILABLE
+            (rank(agent), key)
+            for (key, agent), one in zip(self._members.items(), found, strict=True)
+            if one is Verdict.AVAILABLE
         )
 
     def changed(self, agent: Agent) -> None:
@@ -125,14 +141,23 @@ class Ranking:
             insort(self._available, (self._rank(agent), agent.key))
 
     def choose(self) -> Choice:
-        """Return what `choose` returns for the members as they are now."""
+        """Return what `choose` returns for the members as they are now. Raises ShortlistEndsError."""
         best = self._available[: 1 + RUNNERS_UP]
         if self._in_a_circle:
             rest = self._available[self._after_turn() :]
             best = (rest + self._available[: len(self._available) - len(rest)])[: 1 + RUNNERS_UP]
         shortlist = tuple(self._members[key] for _, key in best)
+        if self._others.best is not None:
+            self._prove(shortlist, self._others.best)
         counts = {found: count for found, count in self._counts.items() if count}
         return Choice(shortlist[0] if shortlist else None, shortlist, counts)
+
+    def _prove(self, shortlist: Sequence[Agent], other: Agent) -> None:
+        if len(shortlist) <= RUNNERS_UP or self._place(shortlist[-1]) > self._place(other):
+            raise ShortlistEndsError(f"{other.key} may come first")
+
+    def _place(self, agent: Agent) -> tuple[bool, Rank]:
+        return (self._in_a_circle and agent.agent_id <= self.turn, self._rank(agent))
 
     def _after_turn(self) -> int:
         """Return where in the circle the next turn begins."""

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from services.routing.decisions.asking import choose_next
-from services.routing.decisions.choice import Choice, Ranking
+from services.routing.decisions.choice import NO_OTHERS, Choice, Ranking, ShortlistEndsError
 from services.routing.decisions.placement import (
     CONTINUES_WITHIN,
     NOBODY_THERE,
@@ -141,8 +141,15 @@ class Floor:
             members = self._members_by_department().get(key, ())
             department = self.department(key)
             strategy = department.strategy if department is not None else "least_loaded"
-            self._rankings[key] = Ranking(members, self.agents, strategy, self.facts.turns.get(key, ""))
+            turn, others = self.facts.turns.get(key, ""), self.facts.others.get(key, NO_OTHERS)
+            self._rankings[key] = Ranking(members, self.agents, strategy, turn, others)
         return self._rankings[key]
+
+    def members(self, key: Key) -> list[Agent]:
+        """Return all members of a locked department. Raises ShortlistEndsError where not all were read."""
+        if key in self.facts.others:
+            raise ShortlistEndsError(f"not all of {key} were read")
+        return [self.agents[member] for member in self._members_by_department().get(key, ())]
 
     def _members_by_department(self) -> Mapping[Key, Sequence[Key]]:
         """Look at each agent once, however many departments a batch places chats into."""
@@ -217,9 +224,8 @@ class Floor:
         return prefer(found, before, closing, department, self.now)
 
     def _choose_next(self, department: Department, passed: frozenset[str]) -> Choice | None:
-        members = (self.agents[key] for key in self._members_by_department().get(department.key, ()))
         turn = self.ranking(department.key).turn
-        return choose_next(members, department.strategy, turn, passed)
+        return choose_next(self.members(department.key), department.strategy, turn, passed)
 
     def closing(self, pair_key: str) -> Closing | None:
         """Return the end of the pair's last chat."""
@@ -284,7 +290,8 @@ class Floor:
         """Return now, or just after the last assignment known: within a batch, too, one follows another."""
         last = self._last_assigned_at
         if last is None:
-            found = (agent.last_assigned_at for agent in self.agents.values())
+            found = [agent.last_assigned_at for agent in self.agents.values()]
+            found += [others.last_assigned_at for others in self.facts.others.values()]
             last = max((at for at in found if at is not None), default=None)
         self._last_assigned_at = self.now if last is None else max(self.now, last + _MOMENT)
         return self._last_assigned_at

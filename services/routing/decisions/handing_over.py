@@ -124,13 +124,8 @@ def _judge_receiver(floor: Floor, tenant_id: str, command: ChatHandOver) -> tupl
 
 def _refuse(floor: Floor, received: Received, command: ChatHandOver, reason: str, detail: str | None) -> None:
     name = command.to_department_id
-    free = sorted(
-        agent.agent_id
-        for agent in floor.agents.values()
-        if name is not None
-        and agent.takes_chats_of((received.event.tenant_id, name))
-        and verdict(agent) is Verdict.AVAILABLE
-    )
+    members = floor.members((received.event.tenant_id, name)) if name is not None else []
+    free = sorted(agent.agent_id for agent in members if verdict(agent) is Verdict.AVAILABLE)
     floor.say(
         received.event.as_cause(),
         chats.ChatCommandRefused(

@@ -1,7 +1,9 @@
 """Which facts a batch or a round of timers needs, told from the inputs alone."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from services.routing.decisions.choice import RUNNERS_UP
 from services.routing.decisions.floor import (
     AGENT_LOST,
     ANSWER_OVERDUE,
@@ -16,7 +18,17 @@ from services.routing.decisions.floor import (
 )
 from services.routing.decisions.keywords import ends_chat
 from services.routing.decisions.rules import department_for, fallbacks
-from services.routing.model import NOTHING_KNOWN, Agent, Chat, Documents, Key, Needs, State, due_key
+from services.routing.model import (
+    EVERYBODY,
+    NOTHING_KNOWN,
+    Agent,
+    Chat,
+    Documents,
+    Key,
+    Needs,
+    State,
+    due_key,
+)
 from shared.contracts import directory
 from shared.contracts.agents import AgentChanged
 from shared.contracts.chat_commands import (
@@ -34,6 +46,10 @@ from shared.contracts.inbound_messages import InboundMessage, MessageReceived
 from shared.contracts.pair import Pair
 from shared.contracts.tickets import TicketClosed
 from shared.platform.outcome import Due, Received
+
+SPARE = RUNNERS_UP + 3
+"""Candidates beside those who may get a chat: who is told after the last one, and who may be taken meanwhile
+by another department of theirs."""
 
 
 def needs_of(batch: Sequence[Received]) -> Needs:
@@ -94,14 +110,14 @@ def _add_assignment(
     if isinstance(command, ChatAssign | ChatTransfer) and command.agent_id is not None:
         needs.agents.add((tenant_id, command.agent_id))
     if command.department_id is not None:
-        needs.departments.add((tenant_id, command.department_id))
+        needs.named_departments.add((tenant_id, command.department_id))
 
 
 def _add_hand_over(needs: Needs, tenant_id: str, command: ChatHandOver) -> None:
     named = (command.agent_id, command.to_agent_id)
     needs.agents.update((tenant_id, name) for name in named if name is not None)
     if command.to_department_id is not None:
-        needs.departments.add((tenant_id, command.to_department_id))
+        needs.named_departments.add((tenant_id, command.to_department_id))
 
 
 def needs_of_dues(dues: Iterable[Due]) -> Needs:
@@ -139,36 +155,38 @@ def needs_of_dues(dues: Iterable[Due]) -> Needs:
 
 def places_into(
     needs: Needs, chats: Mapping[Key, Chat], agents: Mapping[Key, Agent], documents: Mapping[str, Documents]
-) -> set[Key]:
-    """Return the departments into which chats may have to be placed.
+) -> dict[Key, int]:
+    """Return the departments into which chats may have to be placed, and how many candidates to read of each.
 
     ``agents`` may be read before they are locked: should an owner be lost after that, the fold asks
-    for a sweep instead of placing the chat itself.
+    for a sweep instead of placing the chat itself. With fewer candidates than it takes the fold ends
+    (`ShortlistEndsError`), so the number is a matter of speed alone.
     """
     open_chats = {chat.pair.key: chat for chat in chats.values() if chat.state is not State.CLOSED}
     ending = needs.ending_pairs | {chats[key].pair.key for key in needs.ending if key in chats}
-    found = set(needs.departments)
+    found = Counter(dict.fromkeys(needs.departments, 0))
     for pair_key, tenant_id, message in needs.messages:
         chat = open_chats.get(pair_key)
         tenant = documents.get(tenant_id, NOTHING_KNOWN).tenant
         if tenant is not None and (chat is None or pair_key in ending):
-            found.add((tenant_id, department_for(tenant, message)))
+            found[tenant_id, department_for(tenant, message)] += 1
         if chat is not None and chat.department is not None and _is_unheld(chat, agents):
-            found.add(chat.department)
-    going_on = (chats[key] for key in needs.going_on if key in chats)
-    found.update(
-        chat.department for chat in going_on if chat.department is not None and _is_unheld(chat, agents)
-    )
-    by_hand = (chats[key] for key in needs.assigned_by_hand if key in chats)
-    found.update(chat.department for chat in by_hand if chat.department is not None)
-    held = (chat for chat in chats.values() if chat.agent is not None and chat.agent in needs.held)
-    found.update(chat.department for chat in held if chat.department is not None)
-    for key in tuple(found):
+            found[chat.department] += 1
+    placed = [chats[key] for key in needs.going_on if key in chats and _is_unheld(chats[key], agents)]
+    placed += [chat for chat in chats.values() if chat.agent is not None and chat.agent in needs.held]
+    if needs.queues:
+        placed += [chat for chat in chats.values() if chat.department in needs.queues]
+    found.update(chat.department for chat in placed if chat.department is not None)
+    by_hand = {chats[key].department for key in needs.assigned_by_hand if key in chats}
+    named = needs.named_departments | {key for key in by_hand if key is not None}
+    found.update(dict.fromkeys(named, EVERYBODY))
+    for key, number in tuple(found.items()):
         known = documents.get(key[0], NOTHING_KNOWN)
         # A retired department's row stays locked beside its heir's: chats leave one queue for the other.
         heir = known.current(key) or key
-        found.update((heir, *fallbacks(known, heir)))
-    return found
+        for other in {heir, *fallbacks(known, heir)} - {key}:
+            found[other] += number
+    return {key: min(number, EVERYBODY) + SPARE for key, number in found.items()}
 
 
 def _is_unheld(chat: Chat, agents: Mapping[Key, Agent]) -> bool:

@@ -36,6 +36,5 @@ def _choice(floor: Floor, department: Department, without: str | None) -> Choice
     ranking = floor.ranking(department.key)
     if without is None:
         return ranking.choose()
-    members = [agent for agent in floor.agents.values() if agent.takes_chats_of(department.key)]
-    others = [agent for agent in members if agent.agent_id != without]
+    others = [agent for agent in floor.members(department.key) if agent.agent_id != without]
     return choose(others, department.strategy, ranking.turn)

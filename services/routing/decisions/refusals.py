@@ -104,9 +104,8 @@ def _available(floor: Floor, chat: Chat | None, command: ChatCommand) -> chats.A
     free = [
         (department, agent.agent_id)
         for department in departments
-        for agent in floor.agents.values()
-        if agent.takes_chats_of(department.key)
-        and verdict(agent) is Verdict.AVAILABLE
+        for agent in floor.members(department.key)
+        if verdict(agent) is Verdict.AVAILABLE
         and not (isinstance(command, ChatTransfer) and agent.key == chat.agent)
     ]
     with_somebody = {department.key: department for department, _ in free}

@@ -1,18 +1,40 @@
 """Routing's rows in PostgreSQL: locked in one order, read after the locks, saved in bulk."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.model import Agent, Changes, Chat, Documents, Facts, HandOver, Key, Needs, State
+from services.routing.model import (
+    EVERYBODY,
+    NOTHING_KNOWN,
+    Agent,
+    Changes,
+    Chat,
+    Closing,
+    Documents,
+    Facts,
+    HandOver,
+    Key,
+    Needs,
+    Others,
+    State,
+)
 from services.routing.store.agents import Agents, Strength
 from services.routing.store.chats import Chats
 from services.routing.store.directory import Directory
 from services.routing.store.hand_overs import HandOvers
+from services.routing.store.shortlist import Wanted, shortlist
 from shared.contracts.event import Event, Model
 
-PlacesInto = Callable[[Needs, Mapping[Key, Chat], Mapping[Key, Agent], Mapping[str, Documents]], set[Key]]
-"""The decision that names the departments to lock, from what was read before them."""
+PlacesInto = Callable[
+    [Needs, Mapping[Key, Chat], Mapping[Key, Agent], Mapping[str, Documents]], dict[Key, int]
+]
+"""The decision that names the departments to lock, and how many candidates to read of each."""
+
+_BEFORE_AGENTS = "before_agents"
+"""The savepoint that locks on some of the agents are given back to."""
 
 
 class Store:
@@ -56,12 +78,16 @@ class Store:
         locked = places_into(needs, chats, guess, directory)
         # One that is parked may wake: its agent has a chat more then.
         needs.loads_change |= any(chat.state is State.PENDING for chat in chats.values())
-        agents, turns = await self._lock_agents(tx, needs, locked, owners)
+        named = owners | needs.agents | needs.introduced | _last_agents(needs, chats, closings)
+        turns = await self._lock_departments(tx, needs, locked)
+        candidates = _wanted(locked, directory, turns)
+        others, agents = await self._lock_agents(tx, needs, named, candidates)
         return Facts(
             directory=directory,
             chats=chats,
             agents=agents,
             locked=frozenset(locked),
+            others=others,
             queue_lengths=await self._chats.queue_lengths(tx, locked),
             turns=turns,
             closings=closings,
@@ -75,19 +101,35 @@ class Store:
             handed_over=handed_over,
         )
 
-    async def _lock_agents(
-        self, tx: AsyncConnection, needs: Needs, departments: set[Key], owners: set[Key]
-    ) -> tuple[dict[Key, Agent], dict[Key, str]]:
-        """Lock departments, then every agent whose load or state the batch may read or change."""
+    async def everybody(self, tx: AsyncConnection, needs: Needs, facts: Facts) -> Facts:
+        """Return these facts of `gather` with all members of their departments, where it left some out.
+
+        The locks on agents are given back and taken anew, all in one order.
+        """
+        await tx.execute(text(f"rollback to savepoint {_BEFORE_AGENTS}"))
         await self._agents.create(tx, needs.introduced)
-        affected = departments | await self._agents.departments_of(tx, needs)
-        turns = await self._agents.lock_departments(tx, affected)
-        keys = owners | needs.agents | needs.introduced | await self._agents.members(tx, departments)
+        wanted = _wanted(dict.fromkeys(facts.locked, EVERYBODY), facts.directory, facts.turns)
+        others, agents = await self._lock_agents(tx, needs, set(facts.agents), wanted)
+        return replace(facts, agents=agents, others=others)
+
+    async def _lock_departments(
+        self, tx: AsyncConnection, needs: Needs, departments: Iterable[Key]
+    ) -> dict[Key, str]:
+        await self._agents.create(tx, needs.introduced)
+        affected = {*departments, *await self._agents.departments_of(tx, needs)}
+        return await self._agents.lock_departments(tx, affected)
+
+    async def _lock_agents(
+        self, tx: AsyncConnection, needs: Needs, named: set[Key], wanted: Mapping[Key, Wanted]
+    ) -> tuple[dict[Key, Others], dict[Key, Agent]]:
+        """Lock every agent whose load or state the batch may read or change."""
+        picked, others = await shortlist(tx, wanted, named)
+        if others:
+            await tx.execute(text(f"savepoint {_BEFORE_AGENTS}"))
         strength: Strength = "update" if needs.states_change else "no key update"
-        if not (departments or needs.loads_change or needs.states_change):
+        if not (wanted or needs.loads_change or needs.states_change):
             strength = "key share"  # appending only: it must see an owner who is just being lost
-        await self._agents.lock(tx, keys, strength)
-        return await self._agents.read(tx, keys), turns
+        return others, await self._agents.hold(tx, named | picked, strength)
 
     async def save(self, tx: AsyncConnection, changes: Changes) -> None:
         """Save what a fold changed."""
@@ -101,9 +143,34 @@ class Store:
         await self._hand_overs.go_on(tx, changes.handed_over)
 
 
+def _wanted(
+    sizes: Mapping[Key, int], directory: Mapping[str, Documents], turns: Mapping[Key, str]
+) -> dict[Key, Wanted]:
+    """Ask for candidates in the order of each department's strategy."""
+    found = {}
+    for key, size in sizes.items():
+        department = directory.get(key[0], NOTHING_KNOWN).departments.get(key[1])
+        strategy = department.strategy if department is not None else "least_loaded"
+        found[key] = Wanted(size, strategy, turns.get(key, ""))
+    return found
+
+
+def _last_agents(needs: Needs, chats: Mapping[Key, Chat], closings: Mapping[str, Closing]) -> set[Key]:
+    """Return who had the last chats of the pairs at hand."""
+    if not closings:
+        return set()
+    tenants = {chat.pair.key: chat.tenant_id for chat in chats.values()}
+    tenants |= {pair_key: tenant_id for pair_key, tenant_id, _ in needs.messages}
+    return {
+        (tenants[pair_key], closing.agent_id)
+        for pair_key, closing in closings.items()
+        if closing.agent_id is not None and pair_key in tenants
+    }
+
+
 def _add_hand_over(needs: Needs, asked: HandOver) -> None:
     """Ask for whom a hand-over names: whose chats they are, and who is to have them."""
     names = (asked.agent_id, asked.to_agent_id)
     needs.agents.update((asked.tenant_id, name) for name in names if name is not None)
     if asked.to_department_id is not None:
-        needs.departments.add((asked.tenant_id, asked.to_department_id))
+        needs.named_departments.add((asked.tenant_id, asked.to_department_id))

@@ -1,7 +1,8 @@
 """Agents and the rows that departments are locked by."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,6 +12,11 @@ from services.routing.model import Agent, Key, Needs
 Strength = Literal["update", "no key update", "key share"]
 
 _KEYS = "(select * from unnest(cast(:tenants as text[]), cast(:names as text[])))"
+_COLUMNS = (
+    "tenant_id, agent_id, capacity, array_to_string(departments, chr(31)) as departments,"
+    " array_to_string(roles, chr(31)) as roles, state, draining, presence_version, revision, load,"
+    " misses, last_assigned_at"
+)
 
 
 class Agents:
@@ -76,36 +82,23 @@ class Agents:
         )
         return {(tenant_id, department_id) for tenant_id, department_id in rows}
 
-    async def members(self, tx: AsyncConnection, departments: Iterable[Key]) -> set[Key]:
-        """Return everybody who belongs to these departments."""
-        wanted = _split(departments)
-        if not wanted["names"]:
-            return set()
-        rows = await tx.execute(
-            text(
-                "select a.tenant_id, a.agent_id from agents a where a.departments && cast(:names as text[])"
-                " and exists (select 1 from unnest(cast(:tenants as text[]), cast(:names as text[]))"
-                " as u(tenant_id, name) where u.tenant_id = a.tenant_id and u.name = any(a.departments))"
-            ),
-            wanted,
-        )
-        return {(tenant_id, agent_id) for tenant_id, agent_id in rows}
-
-    async def lock(self, tx: AsyncConnection, agents: Iterable[Key], strength: Strength) -> None:
-        """Lock agents' rows in order.
+    async def hold(self, tx: AsyncConnection, agents: Iterable[Key], strength: Strength) -> dict[Key, Agent]:
+        """Lock agents' rows in order, and return them as they are then.
 
         A change of state takes ``update``, a change of load ``no key update``, an append to a held chat
         ``key share``: appends pass by loads, and only a change of state waits for them.
         """
         wanted = _split(agents)
-        if wanted["names"]:
-            await tx.execute(
-                text(
-                    f"select 1 from agents where (tenant_id, agent_id) in {_KEYS} "
-                    f"order by tenant_id, agent_id for {strength}"
-                ),
-                wanted,
-            )
+        if not wanted["names"]:
+            return {}
+        rows = await tx.execute(
+            text(
+                f"select {_COLUMNS} from agents where (tenant_id, agent_id) in {_KEYS}"
+                f" order by tenant_id, agent_id for {strength}"
+            ),
+            wanted,
+        )
+        return _agents(rows)
 
     async def read(self, tx: AsyncConnection, agents: Iterable[Key]) -> dict[Key, Agent]:
         """Return these agents."""
@@ -113,17 +106,9 @@ class Agents:
         if not wanted["names"]:
             return {}
         rows = await tx.execute(
-            text(
-                "select tenant_id, agent_id, capacity, departments, roles, state, draining, presence_version,"
-                " revision, load, misses, last_assigned_at from agents"
-                f" where (tenant_id, agent_id) in {_KEYS}"
-            ),
-            wanted,
+            text(f"select {_COLUMNS} from agents where (tenant_id, agent_id) in {_KEYS}"), wanted
         )
-        return {
-            (row[0], row[1]): Agent(row[0], row[1], row[2], frozenset(row[3]), frozenset(row[4]), *row[5:])
-            for row in rows
-        }
+        return _agents(rows)
 
     async def save(self, tx: AsyncConnection, agents: Sequence[Agent]) -> None:
         """Update agents whose rows are locked."""
@@ -166,3 +151,16 @@ class Agents:
 def _split(keys: Iterable[Key]) -> dict[str, list[str]]:
     ordered = sorted(keys)
     return {"tenants": [tenant for tenant, _ in ordered], "names": [name for _, name in ordered]}
+
+
+def _agents(rows: Iterable[Any]) -> dict[Key, Agent]:
+    return {
+        (tenant, name): Agent(tenant, name, capacity, _words(departments), _words(roles), *rest)
+        for tenant, name, capacity, departments, roles, *rest in rows
+    }
+
+
+@lru_cache(maxsize=65_536)
+def _words(joined: str) -> frozenset[str]:
+    """Read a list once: colleagues share their departments and roles, and hundreds are read for a batch."""
+    return frozenset(joined.split("\x1f")) if joined else frozenset()

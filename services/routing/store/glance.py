@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.model import Changes, Closing, HandOver, Key
+from services.routing.model import Agent, Changes, Closing, HandOver, Key
 from services.routing.store import Store
 from services.routing.store.agents import Agents, Strength
 from services.routing.store.chats import Chats
@@ -49,8 +49,13 @@ class _Agents(Agents):
     async def create(self, tx: AsyncConnection, agents: Iterable[Key]) -> None:
         pass
 
-    async def lock(self, tx: AsyncConnection, agents: Iterable[Key], strength: Strength) -> None:
-        pass
+    async def hold(
+        self,
+        tx: AsyncConnection,
+        agents: Iterable[Key],
+        strength: Strength,  # noqa: ARG002 - nothing is locked
+    ) -> dict[Key, Agent]:
+        return await self.read(tx, agents)
 
     async def lock_departments(self, tx: AsyncConnection, departments: Iterable[Key]) -> dict[Key, str]:
         wanted = set(departments)

@@ -1,0 +1,106 @@
+"""Whom to lock and read of departments: as many of the best as a batch may choose, and a count of the others.
+
+The order is that of the department's strategy (`decisions.choice`), asked of the rows as they are before
+they are locked. What is chosen is judged by the rows as they are after; whether the best of those who were
+not read could have come first is judged there too.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.routing.model import Agent, Key, Others, Strategy
+
+_VERDICT = (
+    "case when a.state <> 'online' then case a.state when 'away' then 'away' else 'offline' end"
+    " when a.draining then 'draining' when a.load < a.capacity then 'available' else 'full' end"
+)
+_SHORTLIST = text(
+    f"""
+    with wanted as (
+        select * from unnest(cast(:tenants as text[]), cast(:names as text[]), cast(:strategies as text[]),
+            cast(:turns as text[]), cast(:sizes as int[]))
+            as w(tenant_id, department_id, strategy, turn, size)
+    ), named as (
+        select * from unnest(cast(:named_tenants as text[]), cast(:named as text[])) as n(tenant_id, agent_id)
+    ), ranked as (
+        select a.tenant_id, w.department_id, a.agent_id, a.load, a.last_assigned_at, w.size, v.verdict,
+            row_number() over (partition by w.tenant_id, w.department_id order by
+                v.verdict <> 'available',
+                case w.strategy when 'least_loaded' then a.load end,
+                case when w.strategy <> 'round_robin' then coalesce(a.last_assigned_at, '-infinity') end,
+                w.strategy = 'round_robin' and a.agent_id collate "C" <= w.turn,
+                a.agent_id collate "C") as place
+        from wanted w
+        join members m on m.tenant_id = w.tenant_id and m.department_id = w.department_id
+        join agents a on a.tenant_id = m.tenant_id and a.agent_id = m.agent_id,
+        lateral (select {_VERDICT}) as v(verdict)
+        where 'agent' = any(a.roles) and (a.tenant_id, a.agent_id) not in (select * from named)
+    ), picked as (select distinct tenant_id, agent_id from ranked where place <= size)
+    select tenant_id, null as department_id, agent_id, null as verdict, null as number, null as load,
+        null as last_assigned_at, null as latest
+    from picked
+    union all
+    select tenant_id, department_id, (array_agg(agent_id order by place))[1], verdict, count(*),
+        (array_agg(load order by place))[1], (array_agg(last_assigned_at order by place))[1],
+        max(last_assigned_at)
+    from ranked where place > size and (tenant_id, agent_id) not in (select * from picked)
+    group by tenant_id, department_id, verdict
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """So many candidates of a department, as its strategy orders them; ``turn`` is whom it chose last."""
+
+    size: int
+    strategy: Strategy = "least_loaded"
+    turn: str = ""
+
+
+async def shortlist(
+    tx: AsyncConnection, wanted: Mapping[Key, Wanted], named: Iterable[Key]
+) -> tuple[set[Key], dict[Key, Others]]:
+    """Return whom to read beside those who are ``named``, and per department what is known of the others.
+
+    The departments' rows are locked, so that nobody comes, goes or changes state meanwhile; loads may.
+    """
+    if not wanted:
+        return set(), {}
+    keys, people = sorted(wanted), sorted(named)
+    rows = await tx.execute(
+        _SHORTLIST,
+        {
+            "tenants": [tenant for tenant, _ in keys],
+            "names": [name for _, name in keys],
+            "strategies": [wanted[key].strategy for key in keys],
+            "turns": [wanted[key].turn for key in keys],
+            "sizes": [wanted[key].size for key in keys],
+            "named_tenants": [tenant for tenant, _ in people],
+            "named": [name for _, name in people],
+        },
+    )
+    picked: set[Key] = set()
+    others: dict[Key, Others] = {}
+    for tenant_id, department_id, agent_id, *found in rows:
+        if department_id is None:
+            picked.add((tenant_id, agent_id))
+        else:
+            key = (tenant_id, department_id)
+            others[key] = _with(others.get(key, Others()), tenant_id, agent_id, *found)
+    return picked, others
+
+
+def _with(others: Others, tenant_id: str, agent_id: str, *found: Any) -> Others:
+    verdict, number, load, last_assigned_at, latest = found
+    best = Agent(tenant_id, agent_id, load=load, last_assigned_at=last_assigned_at)
+    times = [at for at in (others.last_assigned_at, latest) if at is not None]
+    return Others(
+        {**others.counts, verdict: number},
+        best if verdict == "available" else others.best,
+        max(times, default=None),
+    )
