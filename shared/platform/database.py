@@ -20,7 +20,6 @@ _SERVER_SETTINGS = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
     "jit": "off",
-    "plan_cache_mode": "force_custom_plan",
 }
 _TRANSACTION_TIMEOUT_SINCE = 170_000
 

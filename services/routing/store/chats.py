@@ -52,11 +52,12 @@ _SAVE = text(
     " where chats.tenant_id = u.tenant_id and chats.chat_id = u.chat_id"
 )
 _rest = attrgetter(*list(_COLUMNS)[len(_IDENTITY) : -2])
+_PAIRS = "select unnest(cast(:pairs as text[]))"  # no list: docs/decisions/0089
 _READ = text(
-    f"select {_NAMES} from chats where pair_key = any(cast(:pairs as text[])) and state <> 'closed' "
+    f"select {_NAMES} from chats where pair_key in ({_PAIRS}) and state <> 'closed' "
     f"union select {_NAMES} from chats "
     "where (tenant_id, chat_id) in (select * from unnest(cast(:tenants as text[]), cast(:chats as text[])))"
-    " and pair_key = any(cast(:pairs as text[]))"
+    f" and pair_key in ({_PAIRS})"
 )
 
 
@@ -92,7 +93,7 @@ class Chats:
         rows = await tx.execute(
             text(
                 "with locked as materialized (select pair_key, last_chat_id, last_agent_id, last_closed_at"
-                " from pairs where pair_key = any(cast(:pairs as text[])) order by pair_key for update) "
+                f" from pairs where pair_key in ({_PAIRS}) order by pair_key for update) "
                 "select * from locked where last_closed_at is not null"
             ),
             {"pairs": sorted(known)},
