@@ -1,5 +1,6 @@
 """Choices from the best few of a department are those from everybody, or are taken anew from everybody."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -20,9 +21,10 @@ from services.routing.decisions.choice import (
     choose,
     verdict,
 )
-from services.routing.decisions.needs import SPARE
+from services.routing.decisions.floor import SERVE_QUEUE
+from services.routing.decisions.needs import SPARE, needs_of, needs_of_dues, places_into
 from services.routing.handlers import RoutingHandlers
-from services.routing.model import EVERYBODY, Agent, Facts, Key, Needs, Others, Strategy
+from services.routing.model import EVERYBODY, Agent, Documents, Facts, Key, Needs, Others, Strategy
 from services.routing.store import Store
 from services.routing.store.shortlist import Wanted, shortlist
 from shared.contracts.actors import Actor
@@ -31,12 +33,16 @@ from shared.contracts.directory import RoutingRule, RoutingRulesDocument
 from shared.contracts.event import Model
 from shared.contracts.inbound_messages import Hints
 from shared.platform.database import Database
-from shared.platform.outcome import Outcome
+from shared.platform.outcome import Due, Outcome
 from tests import desk_events as desk
 from tests.conftest import Migrated
 from tests.desk_events import NOON, TENANT
-from tests.routing.builders import an_agent
+from tests.pipeline.waiting import until_holds
+from tests.routing.builders import a_chat, an_agent
 
+WAITING = (
+    "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+)
 STRATEGIES: tuple[Strategy, ...] = ("least_loaded", "round_robin", "longest_idle")
 NAMES = "abcdefghijkl"
 
@@ -360,3 +366,46 @@ async def test_the_shortlist_is_in_the_order_of_the_strategy(routing: Database, 
                     assert {name for _, name in picked} | named == {agent.agent_id for agent in read}
                     assert others[sales].counts == left.counts
                     assert others[sales].last_assigned_at == left.last_assigned_at
+
+
+@pytest.mark.servers
+async def test_locks_on_the_best_few_are_given_back_before_all_are_taken_in_order(routing: Database) -> None:
+    """Somebody holds the first agent and wants one of the best: neither waits for the other."""
+    names = [f"agent-{n:03}" for n in range(40)]
+    store = Store()
+    await hear(
+        routing,
+        store,
+        desk.a_tenant(),
+        desk.a_department(),
+        *(desk.an_agent_document(one) for one in names),
+        *(desk.agent_changed(one) for one in names),
+    )
+    async with routing.transaction() as tx:
+        await tx.execute(text("update agents set load = 1 where agent_id < 'agent-020'"))
+    needs = needs_of([desk.received(desk.a_message())])
+    lock = "select from agents where agent_id = :one for no key update"
+    async with routing.transaction() as tx, routing.transaction() as other:
+        facts = await store.gather(tx, needs, places_into)
+        assert (TENANT, "agent-020") in facts.agents
+        await other.execute(text(lock), {"one": "agent-000"})
+        late = asyncio.create_task(store.everybody(tx, needs, facts))
+
+        async def waits() -> bool:
+            async with routing.transaction() as third:
+                rows = await third.execute(text(WAITING))
+                return bool(rows.scalar_one()) or late.done()
+
+        await until_holds(waits, bool)
+        assert not late.done()
+        await other.execute(text(lock + " nowait"), {"one": "agent-020"})
+        await other.commit()
+        assert len((await late).agents) == 40
+
+
+def test_a_chat_that_somebody_passed_on_asks_for_all_of_its_department() -> None:
+    row = Due(SERVE_QUEUE, f"{TENANT}:sales", TENANT, NOON, generation=1)
+    for passed_by, everybody in (("", False), ("ann", True)):
+        chat = a_chat().but(passed_by=passed_by)
+        found = places_into(needs_of_dues([row]), {chat.key: chat}, {}, {TENANT: Documents()})
+        assert (found[TENANT, "sales"] > EVERYBODY) == everybody

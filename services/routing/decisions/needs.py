@@ -178,7 +178,8 @@ def places_into(
         placed += [chat for chat in chats.values() if chat.department in needs.queues]
     found.update(chat.department for chat in placed if chat.department is not None)
     by_hand = {chats[key].department for key in needs.assigned_by_hand if key in chats}
-    named = needs.named_departments | {key for key in by_hand if key is not None}
+    passed_on = {chat.department for chat in placed if chat.passed_by}  # asked are those who did not pass
+    named = needs.named_departments | {key for key in by_hand | passed_on if key is not None}
     found.update(dict.fromkeys(named, EVERYBODY))
     for key, number in tuple(found.items()):
         known = documents.get(key[0], NOTHING_KNOWN)
