@@ -357,6 +357,7 @@ def test_a_chat_that_somebody_is_asked_for_waits_beside_nobody() -> None:
     past.queue("c6")
     past.offer("c6", "ann", to_department_id="sales", kind="assign")
     _time_passes(past, 5)
+    assert [verdict.broken for verdict in judged(past).values()] == [[]] * 10
     past.end_offer("c6", "accepted")
     past.assign("c6", "ann", reason="accepted")
     assert [verdict.broken for verdict in judged(past).values()] == [[]] * 10
