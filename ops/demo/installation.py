@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
-from redis.asyncio import Redis
 
 from ops.demo.services import NAMES
 from ops.stack import Addresses
@@ -13,9 +12,12 @@ from ops.topics import create_topics, delete_topics
 from services.desk.app import Applied, Directory, Invalid, Left, open_directory
 from shared.contracts.directory import DirectoryDocument
 from shared.platform.migrations import upgrade
+from shared.platform.redis_client import connect
 from shared.platform.settings import PlatformSettings
 
 PARTITIONS = 4
+
+_REDIS_SECONDS = 5.0
 
 
 class SetupFailedError(Exception):
@@ -89,7 +91,7 @@ async def _apply(directory: Directory, tenant_id: str, documents: list[Directory
 async def _remove(addresses: Addresses, settings: PlatformSettings, name: str) -> None:
     await _administer(addresses, f'drop database if exists "{name}" with (force)')
     await delete_topics(settings.kafka, settings.topic_prefix)
-    redis = Redis.from_url(settings.redis_url)
+    redis = connect(settings.redis_url, _REDIS_SECONDS)
     try:
         keys = [key async for key in redis.scan_iter(match=f"{settings.topic_prefix}*")]
         if keys:

@@ -26,10 +26,12 @@ def postgres_silence(url: str) -> str | None:
 
 
 def redis_silence(url: str) -> str | None:
-    """Send PING."""
+    """Send PING; to the node that is named, where it is a cluster's."""
     try:
         with redis.Redis.from_url(
-            url, socket_timeout=_PATIENCE_SECONDS, socket_connect_timeout=_PATIENCE_SECONDS
+            url.replace("+cluster://", "://", 1),
+            socket_timeout=_PATIENCE_SECONDS,
+            socket_connect_timeout=_PATIENCE_SECONDS,
         ) as client:
             client.ping()
     except (OSError, ValueError, redis.RedisError) as refusal:

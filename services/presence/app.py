@@ -1,8 +1,7 @@
 """Presence, wired: the table of what it hears, and what looks at the leases unasked."""
 
 from faststream.asgi import AsgiFastStream
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from services.presence.decisions import hearing
 from services.presence.handlers import PresenceHandlers
@@ -11,6 +10,7 @@ from services.presence.store.leases import Leases
 from services.presence.store.standings import Standings
 from services.presence.timers import Watch
 from shared.platform.app import build
+from shared.platform.redis_client import connect
 from shared.platform.service import Service
 from shared.platform.settings import PlatformSettings
 
@@ -34,15 +34,7 @@ def create_app(
 ) -> AsgiFastStream:
     """Build the service from its settings."""
     platform = platform or PlatformSettings()
-    pool = BlockingConnectionPool.from_url(
-        platform.redis_url,
-        max_connections=8,
-        timeout=REDIS_SECONDS,
-        socket_timeout=REDIS_SECONDS,
-        socket_connect_timeout=REDIS_SECONDS,
-        decode_responses=True,
-    )
-    client = Redis.from_pool(pool)
+    client = connect(platform.redis_url, REDIS_SECONDS)
     standings = Standings(Leases(client, platform.topic_prefix))
     knobs = settings or PresenceSettings()
     watch = Watch(standings, sweep_seconds=knobs.sweep_seconds, reconcile_seconds=knobs.reconcile_seconds)
@@ -52,7 +44,7 @@ def create_app(
     async def redis_answers() -> bool:
         try:
             return bool(await client.ping())
-        except RedisError:
+        except (RedisError, RedisClusterException):
             return False
 
     app = build(service, platform, [watch.sweep, watch.reconcile], answers={"redis": redis_answers})

@@ -16,6 +16,7 @@ class PlatformSettings(BaseSettings):
     database_url: str
     """``postgresql://user[:password]@host:port/database``; each service uses its own schema in it."""
     redis_url: str = "redis://127.0.0.1:6379/0"
+    """``redis://…``; ``redis+cluster://…`` names a node of a Redis Cluster; ``rediss`` is either over TLS."""
     topic_prefix: str = ""
     """Put before every topic, consumer group and Redis key, so that several desks can share servers."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"

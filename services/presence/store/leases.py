@@ -25,10 +25,10 @@ from typing import Any, Literal, assert_never
 from urllib.parse import quote
 
 from redis import exceptions
-from redis.asyncio import Redis
 
 from services.presence.model import AgentKey, Leased, Renewal
 from shared.platform.faults import Retryable
+from shared.platform.redis_client import AnyRedis
 
 _NOW = """
 local time = redis.call('TIME')
@@ -157,8 +157,10 @@ _HEALING = (
     exceptions.MasterDownError,
     exceptions.TryAgainError,
     exceptions.OutOfMemoryError,
+    exceptions.RedisClusterException,
 )
-"""Answers of a Redis that is failing over or full: the same call may succeed later."""
+"""Answers of a Redis that is failing over or full, or of whose cluster no node can be reached: the same call
+may succeed later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,7 @@ class LeaseChange:
 class Leases:
     """The sessions that live. Keys of several tenants are never used in one call."""
 
-    def __init__(self, client: Redis, prefix: str) -> None:
+    def __init__(self, client: AnyRedis, prefix: str) -> None:
         self._prefix = prefix
         self._renew = client.register_script(_RENEW)
         self._look = client.register_script(_LOOK)
