@@ -2,13 +2,22 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
+from ops.stack.answers import redis_silence
+from ops.stack.children import Child, Launch, kill, last_words, spawn
+from ops.stack.kinds import quietly
+from ops.stack.ports import free_port
+from ops.stack.redis import find
 from shared.contracts import catalogue, cloudevents
 from shared.contracts.event import Event, Model
 from shared.platform.settings import PlatformSettings
@@ -111,11 +120,7 @@ async def test_a_lost_redis_and_a_killed_process_make_nobody_absent(
         await redis.delete(*await redis.keys(f"{settings.topic_prefix}*"))
         first.kill()
         processes.start("presence").until_ready()
-        # Ben's next loss takes longer than ann's would have, had she seemed absent at any time.
-        await publish(settings, [desk.an_event(heartbeat("tab", "ben"))])
-        await until_states(
-            settings, "online signed_in", "offline lost", "online returned", "offline lost", agent="ben"
-        )
+        await _until_ben_is_lost_again(settings)
         await until_states(settings, "online signed_in")
     await until_states(settings, "online signed_in", "offline lost")
 
@@ -133,3 +138,75 @@ async def test_a_stale_state_that_comes_last_on_the_topic_is_made_good(
 
         found = await until_events(settings, "agents.v1", lambda events: len(events) == 4)
         assert found[2:] == [first, second]
+
+
+class OwnRedis:
+    """A Redis of one test, that keeps nothing on disk: killed and started again it is empty."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port(str(folder))
+        self._child: Child | None = None
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+
+    def start(self) -> None:
+        options = ["--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        log = self._folder / "log"
+        self._child = spawn(Launch([str(find(quietly).executable), *options], self._folder), log)
+        deadline = time.monotonic() + 30
+        while silence := redis_silence(self.url):
+            assert time.monotonic() < deadline, (silence, last_words(log))
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        if self._child is not None:
+            kill(self._child)
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
+    server = OwnRedis(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+async def test_a_redis_that_is_killed_and_starts_empty_makes_nobody_absent(
+    settings: PlatformSettings, processes: Processes, own_redis: OwnRedis
+) -> None:
+    processes.start("presence", CHATDESK_REDIS_URL=own_redis.url).until_ready()
+    await publish(settings, [desk.an_event(signed_in()), desk.an_event(signed_in("tab", "ben"))])
+    async with living(settings, ("ann", "tab")):
+        await until_states(settings, "online signed_in")
+        await until_states(settings, "online signed_in", "offline lost", agent="ben")
+        own_redis.kill()
+        await asyncio.sleep(LEASE + GRACE + 1)  # every lease and grace would be over
+        own_redis.start()
+        await _until_ben_is_lost_again(settings)
+        await until_states(settings, "online signed_in")
+    await until_states(settings, "online signed_in", "offline lost")
+
+
+async def test_a_process_that_stands_still_takes_nobody_for_absent(
+    settings: PlatformSettings, processes: Processes
+) -> None:
+    presence = processes.start("presence").until_ready()
+    await publish(settings, [desk.an_event(signed_in()), desk.an_event(signed_in("tab", "ben"))])
+    async with living(settings, ("ann", "tab")):
+        await until_states(settings, "online signed_in")
+        await until_states(settings, "online signed_in", "offline lost", agent="ben")
+        os.kill(presence.pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(LEASE + GRACE + 1)  # every lease in Redis ends, and signals wait unread
+        finally:
+            os.kill(presence.pid, signal.SIGCONT)
+        await _until_ben_is_lost_again(settings)
+        await until_states(settings, "online signed_in")
+    await until_states(settings, "online signed_in", "offline lost")
+
+
+async def _until_ben_is_lost_again(settings: PlatformSettings) -> None:
+    """It takes longer than ann's loss would have, had she seemed absent at any time."""
+    await publish(settings, [desk.an_event(heartbeat("tab", "ben"))])
+    expected = ("online signed_in", "offline lost", "online returned", "offline lost")
+    await until_states(settings, *expected, agent="ben")
