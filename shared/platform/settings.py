@@ -20,7 +20,7 @@ class PlatformSettings(BaseSettings):
     topic_prefix: str = ""
     """Put before every topic, consumer group and Redis key, so that several desks can share servers."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    batch_records: int = Field(default=1000, ge=1, le=5000)
+    batch_records: int = Field(default=2000, ge=1, le=5000)
     """Most records one batch transaction takes."""
     stuck_seconds: float = Field(default=60, gt=0)
     """A process ends when it reads nothing for so long although there is something to read."""

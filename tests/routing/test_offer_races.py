@@ -197,6 +197,10 @@ async def test_a_department_that_offers_fills_its_members_exactly_whoever_answer
     await contact.hear_at_once(writes)
     await contact.sweep()
     assert await contact.count("select count(*) from chats where offered_to is not null") == 6
+    ((chat_id, to),) = await contact.rows(
+        "select chat_id, offered_to from chats where offered_to is not null order by chat_id limit 1"
+    )
+    await contact.hear(ChatAcceptOffer(by=Actor(role="agent", id=to), chat_id=chat_id))
     waiting = [one for (one,) in await contact.rows("select chat_id from chats where state = 'queued'")]
     for hour in range(3):
         happens: list[list[Model]] = []
