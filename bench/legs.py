@@ -56,6 +56,8 @@ async def run_routing(settings: PlatformSettings, count: int) -> Measured:
         async with routing_process(settings, free_port("bench")) as running:
             before = await _until(connection, running, 1)
             started, cpu = time.perf_counter(), cpu_seconds(running.pid)
+            if before == count:
+                raise LegFailedError(f"all {count} messages were one batch: nothing is left to measure")
             done = await _until(connection, running, count)
             await until_published(connection)
             measured = Measured(done - before, time.perf_counter() - started, cpu_seconds(running.pid) - cpu)

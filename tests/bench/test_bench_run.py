@@ -11,7 +11,7 @@ pytestmark = pytest.mark.long
 
 
 def test_every_leg_does_its_work_on_servers_of_its_own_and_each_goal_is_judged(tmp_path: Path) -> None:
-    sizes = ("--rounds", "1", "--messages", "1500", "--naive", "30")
+    sizes = ("--rounds", "1", "--messages", "4500", "--naive", "30")
     ran = subprocess.run(
         [sys.executable, "-m", "bench", *sizes, "--out", str(tmp_path)],
         capture_output=True,
