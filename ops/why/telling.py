@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from ops.printable import printable
+from ops.why.choosing import placement, rule
 from ops.why.marks import of_marks
 from ops.why.naming import because, plain, who, words
 from ops.why.offers import of_offers
@@ -15,12 +15,10 @@ from shared.contracts.event import Event, Model
 _PREFIX, _SUFFIX = "chatdesk.chat.", ".v1"
 _TOLD_BESIDE = frozenset({*chats.ChatFact.model_fields, "content", "received_at", "sent_at", "message_id"})
 """Fields that every fact repeats, or that nobody asks a decision for: customers' words above all."""
-_STRATEGIES = {
-    "least_loaded": "whoever holds the fewest chats",
-    "round_robin": "each in turn",
-    "longest_idle": "whoever has gone longest without a new chat",
-}
-_READ_AS = frozenset({"strategy", "department", "calendar", "ahead", "shortlist", "counts"})
+_READ_AS = frozenset(
+    {"strategy", "department", "calendar", "when_full", "ahead", "shortlist", "counts", "last_turn"}
+    | {"last_agent", "receiver", "fallbacks", "rule", "rules", "tenant_revision"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,29 +100,7 @@ def _reasons(data: Model) -> Iterator[str]:
     why = getattr(data, "why", None)
     if not isinstance(why, Mapping):
         return
-    yield from _rule(why)
-    yield from _people(why)
+    yield from rule(why)
+    yield from placement(why)
     for key in sorted(set(why) - _READ_AS):
         yield f"{words(key)}: {plain(why[key])}"
-
-
-def _rule(why: Mapping[str, Any]) -> Iterator[str]:
-    if strategy := why.get("strategy"):
-        yield f"the department gives chats to {_STRATEGIES.get(strategy, words(str(strategy)))} ({strategy})"
-    for name in ("department", "calendar"):
-        if isinstance(document := why.get(name), Mapping):
-            yield f"by {name} {document.get('id')} as of its revision {document.get('revision')}"
-    if ahead := why.get("ahead"):
-        yield f"{ahead} waited before it"
-
-
-def _people(why: Mapping[str, Any]) -> Iterator[str]:
-    shortlist = [one for one in why.get("shortlist") or () if isinstance(one, Mapping)]
-    for place, one in enumerate(shortlist, start=1):
-        idle = one.get("last_assigned_at")
-        since = f", last given a chat at {idle}" if idle else ", given none yet"
-        yield f"{place}. {one.get('agent_id')}: {one.get('load')} of {one.get('capacity')} chats{since}"
-    if counts := why.get("counts"):
-        yield "of the members: " + ", ".join(f"{count} {words(verdict)}" for verdict, count in counts.items())
-    elif "counts" in why:
-        yield "the department has no members"

@@ -1,6 +1,6 @@
 """Routing, wired: the table of what it hears and the rule that answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from faststream.asgi import AsgiFastStream
@@ -16,12 +16,17 @@ from services.routing.decisions import (
     offers,
     pending,
     people,
+    replay,
     taking,
 )
 from services.routing.decisions.fold import Step
 from services.routing.handlers import RoutingHandlers
+from services.routing.model import Calendar
 from services.routing.store import Store
+from services.routing.store.documents import calendar_of
 from services.routing.store.glance import Glance
+from shared.contracts.chats import ChatFact
+from shared.contracts.directory import CalendarDocument
 from shared.contracts.event import Event, Model
 from shared.platform.app import build
 from shared.platform.outcome import Received
@@ -77,3 +82,19 @@ async def preview_hand_over(tx: AsyncConnection, received: Received, now: dateti
     if not asked.schedule:
         return asked.outgoing
     return (await handlers.fire(tx, asked.schedule, now)).outgoing
+
+
+def unlike(
+    event: Event[ChatFact], calendars: Mapping[tuple[str, str, int], CalendarDocument]
+) -> Iterator[str]:
+    """Take the decision that a fact tells of again, and say in what the fact differs from it.
+
+    ``calendars`` are those of the directory, by tenant, id and revision; where one is not known any more,
+    what the fact recorded of it counts.
+    """
+
+    def known(name: str, revision: int) -> Calendar | None:
+        document = calendars.get((event.tenant_id, name, revision))
+        return None if document is None else calendar_of(document)
+
+    return replay.unlike(event.data, event.time, known)

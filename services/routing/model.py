@@ -286,6 +286,9 @@ class Tenant:
     first_line_department: str
     calendar_id: str | None = None
     rules: tuple[Rule, ...] = ()
+    rules_revisions: Mapping[str, int] = field(default_factory=dict)
+    """By document that the rules are from."""
+    revision: int = 0
 
     @cached_property
     def rules_by_values(self) -> Mapping[tuple[str | None, ...], Sequence[tuple[int, Rule]]]:

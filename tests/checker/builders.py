@@ -1,10 +1,11 @@
 """A small past of a contact centre, told without any service, to be left clean or to be doctored."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from ops.checker import History, Verdict, check
 from ops.checker.history import (
@@ -18,6 +19,9 @@ from ops.checker.history import (
     Record,
     TicketRow,
 )
+from services.routing.decisions.choice import Candidate, candidate, choose
+from services.routing.decisions.placement import place
+from services.routing.model import Agent, Department
 from shared.contracts import catalogue, chats, cloudevents, deliveries, directory, inbound_messages, tickets
 from shared.contracts.actors import Actor
 from shared.contracts.agent_signals import AgentHeartbeat, AgentSignedIn
@@ -25,6 +29,7 @@ from shared.contracts.agents import AgentChanged
 from shared.contracts.chat_commands import ChatClose, ChatReply
 from shared.contracts.content import Text
 from shared.contracts.event import Cause, Event, Model
+from shared.contracts.fields import JsonObject
 from shared.contracts.outbound_messages import MessageSend
 from shared.contracts.pair import Pair
 from shared.contracts.pairs import PairRef
@@ -200,7 +205,7 @@ class Past:
     def assign(self, chat_id: str, agent: str, *, presence_version: int = 1, **told: Any) -> None:
         """Let routing give a chat to an agent."""
         self.loads[agent] += 1
-        shortlist = [{"agent_id": agent, "presence_version": presence_version}]
+        why = a_placement(Agent("acme", agent, capacity=9, state="online", presence_version=presence_version))
         self.tell(
             chat_id,
             chats.ChatAssigned,
@@ -208,7 +213,7 @@ class Past:
             agent_id=agent,
             assignment_version=self.chats[chat_id].assignment_version + 1,
             agent_load=self.loads[agent],
-            **{"why": {"shortlist": shortlist}, **told},
+            **{"why": why, **told},
         )
 
     def offer(
@@ -246,13 +251,14 @@ class Past:
             agent_id=to,
             assignment_version=self.chats[chat_id].assignment_version + 1,
             agent_load=self.loads[to],
-            **{"why": {"receiver": to, "presence_version": 1}, **told},
+            **{"why": {"receiver": a_candidate(to)}, **told},
         )
 
     def queue(self, chat_id: str) -> None:
         """Let a chat wait."""
         self._free(chat_id)
-        self.tell(chat_id, chats.ChatQueued, state="queued", agent_id=None)
+        full = a_placement(Agent("acme", "ann", capacity=1, load=1, state="online"))
+        self.tell(chat_id, chats.ChatQueued, state="queued", agent_id=None, why=full)
 
     def divert(self, chat_id: str, ticket_id: str) -> None:
         """Let routing make a chat a ticket, and tickets open it."""
@@ -264,6 +270,7 @@ class Past:
             agent_id=None,
             ticket_id=ticket_id,
             reason="no_agents_online",
+            why=a_placement(Agent("acme", "ann", capacity=1)),
         )
         chat = self.chats[chat_id]
         self.tickets[ticket_id] = tickets.TicketOpened(
@@ -473,6 +480,17 @@ class Past:
             ),
             parked=tuple(self.parked[service]),
         )
+
+
+def a_candidate(agent: str, presence_version: int = 1) -> Candidate:
+    """Somebody online, as a decision records them."""
+    return candidate(Agent("acme", agent, capacity=9, state="online", presence_version=presence_version))
+
+
+def a_placement(agent: Agent) -> JsonObject:
+    """What routing records of placing a chat where there is only this agent."""
+    why = place(Department("acme", "sales"), None, choose([agent]), ahead=0, now=NOON).why
+    return cast(JsonObject, json.loads(json.dumps(why)))
 
 
 def a_day() -> Past:

@@ -12,7 +12,7 @@ from ops.checker.history import Parked, Record
 from shared.contracts import catalogue, chats
 from shared.contracts.agents import AgentChanged
 from shared.contracts.event import Event
-from tests.checker.builders import NOON, Past, a_day, judged
+from tests.checker.builders import NOON, Past, a_candidate, a_day, judged
 
 
 def test_a_clean_history_keeps_all_ten() -> None:
@@ -447,8 +447,8 @@ def test_owners_read_their_own_words_back(echoed: int, broken: int) -> None:
 def test_the_last_agent_is_judged_by_the_state_that_preferred_them() -> None:
     past = a_day()
     why = {
-        "last_agent": {"agent_id": "ann", "presence_version": 1},
-        "shortlist": [{"agent_id": "ben", "presence_version": 7}],
+        "last_agent": {"candidate": a_candidate("ann")},
+        "shortlist": [a_candidate("ben", presence_version=7)],
     }
     past.open("c4", past.write("+27820000004", "m5"))
     past.assign("c4", "ann", why=why)

@@ -122,7 +122,7 @@ _VALUES: Mapping[str, Any] = {
     "value": "{}",
     "why": {
         "strategy": "least_loaded",
-        "candidates": [{"agent_id": "agent-7", "verdict": "taken", "load": 2}],
+        "shortlist": [["agent-7", "available", 2, 5, 12, "2026-10-30T08:15:30+00:00"]],
     },
 }
 _VALUES_OF: Mapping[tuple[str, str], Any] = {

@@ -62,12 +62,14 @@ async def test_a_chat_s_decisions_are_told_with_their_reasons(
     assert answer.stdout.splitlines()[0] == f"chat {chat_id} of {desk.TENANT}: closed, version 4"
     assert lines[1:] == [
         "opened for sales",
+        "to the first line",
         "the customer wrote",
         "assigned to ann, who now holds 1",
         "the department gives chats to whoever holds the fewest chats (least_loaded)",
         "by department sales as of its revision 1",
         "1. ann: 0 of 2 chats, given none yet",
         "2. bob: 0 of 2 chats, given none yet",
+        "3. cleo: 0 of 2 chats, given none yet; passed over, offline",
         "of the members: 2 available, 1 offline",
         "what supervisor sue asked was refused: agent offline; available then: ann, bob",
         "closed by supervisor sue (closed by supervisor)",

@@ -124,7 +124,7 @@ def test_a_silent_agent_s_chat_goes_to_another_who_is_available() -> None:
     assert {agent.agent_id: agent.load for agent in changes.agents} == {"ann": 0, "bob": 1}
     assert set_timers(changes) == [(ANSWER_OVERDUE, NOON + minutes(50))]
     why = changes.outcome.outgoing[0].data.why  # type: ignore[attr-defined]
-    assert (why["silent"], [one["agent_id"] for one in why["shortlist"]]) == (["ann"], ["bob"])
+    assert (why["silent"], [agent_id for agent_id, *_ in why["shortlist"]]) == (["ann"], ["bob"])
 
 
 def test_it_goes_to_nobody_who_was_silent_in_it_before() -> None:

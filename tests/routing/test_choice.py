@@ -56,7 +56,7 @@ def test_the_longest_idle_gets_the_chat_whatever_they_hold() -> None:
 )
 def test_in_round_robin_the_turn_goes_to_the_next_id_after_the_last(last: str, order: list[str]) -> None:
     agents = [an_agent("cid"), an_agent("ann", load=2), an_agent("bob", load=1)]
-    assert [agent.agent_id for agent in choose(agents, "round_robin", last).shortlist] == order
+    assert [agent_id for agent_id, *_ in choose(agents, "round_robin", last).shortlist] == order
 
 
 def test_nobody_is_chosen_when_all_are_full_but_somebody_works() -> None:

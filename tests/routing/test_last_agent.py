@@ -73,7 +73,7 @@ def test_a_chat_within_15_minutes_of_the_last_continues_it(ago: float, continues
 
 def test_why_tells_the_last_agent_beside_those_the_strategy_ranks() -> None:
     why = after(known(BUSY, closed_ago=minutes(20))).outcome.outgoing[-1].data.why  # type: ignore[attr-defined]
-    assert (why["last_agent"]["agent_id"], why["shortlist"][0]["agent_id"]) == ("bob", "ann")
+    assert (why["last_agent"]["candidate"][0], why["shortlist"][0][0]) == ("bob", "ann")
 
 
 def test_a_chat_by_preference_is_nobody_s_turn() -> None:

@@ -70,7 +70,7 @@ async def test_a_chat_waits_while_a_member_is_asked_who_has_a_slot_taken(office:
     assert (await office.chats())[1] == ("queued", None)
     (offered,) = await office.said(ChatOffered)
     assert (offered.kind, offered.to, offered.agent_load) == ("assign", "ann", 1)
-    assert offered.why["shortlist"][0]["agent_id"] == "ann"
+    assert offered.why["shortlist"][0][0] == "ann"
     assert (offered.expires_at - office.clock.time).total_seconds() == 60
     assert await held(office) == {"ann": 1, "bob": 0, "cleo": 0}
     assert len(await office.said(ChatQueued)) == 1

@@ -67,4 +67,8 @@ def test_no_calendar_named_is_always_open() -> None:
 def test_every_placement_says_why() -> None:
     found = placed([FREE, FULL], OPEN)
     assert found.why["counts"] == {"available": 1, "full": 1}
-    assert found.why["shortlist"][0]["agent_id"] == "ann"
+    assert [candidate[:3] for candidate in found.why["shortlist"]] == [
+        ("ann", "available", 0),
+        ("ann", "full", 3),
+    ]
+    assert found.why["calendar"] == {"id": "hours", "revision": 0, "open": True}

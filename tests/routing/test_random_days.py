@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from ops.stack import Addresses
+from services.routing.app import unlike
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import (
     ChatAcceptOffer,
@@ -130,6 +131,7 @@ class Days(RuleBasedStateMachine):
             self._last = number
             if isinstance(event.data, ChatFact):
                 self._judge(event.data)
+                assert list(unlike(event, {})) == [], "decided otherwise than by what it recorded"
 
     def _judge(self, said: ChatFact) -> None:
         before = self._chats.get(said.chat_id)

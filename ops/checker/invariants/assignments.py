@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from ops.checker.history import Key
+from ops.checker.replaying import unfounded
 from ops.checker.story import Story, Told, steps
 from ops.checker.verdict import Verdict
 from shared.contracts.chat_commands import ChatAssign, ChatHandOver
@@ -11,6 +12,8 @@ from shared.contracts.chats import ChatAssigned, ChatOffered, ChatTransferred
 
 _NAME = "one agent a chat, online and a member when assigned"
 _GIVES = (ChatAssigned, ChatTransferred)
+_VERSION = 4
+"""The place of the version of an agent's state in what is recorded of a candidate."""
 
 
 def assignments(story: Story) -> Verdict:
@@ -21,6 +24,7 @@ def assignments(story: Story) -> Verdict:
         *_not_online(story, given),
         *_not_a_member(story, given),
         *_went_back(given),
+        *unfounded(story),
     ]
     return Verdict(2, _NAME, len(given), broken)
 
@@ -70,12 +74,11 @@ def _presence_version(told: Told) -> int | None:
     """Return the version of the agent's state that the decision says it went by."""
     fact = told.event.data
     why = fact.why or {}
-    if "presence_version" in why:
-        return int(why["presence_version"])
     # Whoever had the pair's last chat comes before the strategy, which may have ranked them too low to name.
-    named = (*filter(None, [why.get("last_agent")]), *why.get("shortlist", ()))
-    chosen = [one for one in named if one.get("agent_id") == fact.agent_id]
-    return int(chosen[0]["presence_version"]) if chosen else None
+    last_agent = why.get("last_agent", {}).get("candidate")
+    named = (*filter(None, [why.get("receiver"), last_agent]), *why.get("shortlist", ()))
+    chosen = [one for one in named if one[0] == fact.agent_id]
+    return int(chosen[0][_VERSION]) if chosen else None
 
 
 def _not_online(story: Story, given: Iterable[Told]) -> Iterator[str]:

@@ -74,10 +74,10 @@ def assign(floor: Floor, received: Received) -> None:
     floor.assign(
         received.event.as_cause(),
         chat,
-        found,
+        found.agent,
         into=command.department_id,
         by=command.by,
         note=command.note,
         reason="by_hand",
-        why={"receiver": found.agent_id, "presence_version": found.presence_version, "load": found.load},
+        why=found.why,
     )

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from services.routing.model import Agent, Key, Others, Strategy
 
+NAMED = 20
+"""Candidates a decision names at most; how many there were of each verdict is counted."""
 RUNNERS_UP = 2
-"""Candidates named after the chosen one: enough to see that the order was kept."""
+"""Candidates it names after the chosen one at least, if there are so many: enough to see the order kept."""
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -27,6 +30,16 @@ class Verdict(StrEnum):
 
 Rank = tuple[int, datetime, str]
 
+Candidate = Sequence[Any]
+"""What a decision records of a candidate, by place to be small: id, verdict, load, capacity, the version of
+their state, and when they were last given a chat (ISO 8601, None for never)."""
+
+_PASSED_OVER = {
+    found: place
+    for place, found in enumerate((Verdict.FULL, Verdict.DRAINING, Verdict.AWAY, Verdict.OFFLINE))
+}
+"""Who cannot take a chat is named after all who can, the nearest to it first."""
+
 
 def verdict(agent: Agent) -> Verdict:
     """Say whether an agent can take one more chat now, and if not, why."""
@@ -35,6 +48,19 @@ def verdict(agent: Agent) -> Verdict:
     if agent.draining:
         return Verdict.DRAINING
     return Verdict.AVAILABLE if agent.load < agent.capacity else Verdict.FULL
+
+
+def candidate(agent: Agent) -> Candidate:
+    """Record what a decision goes by of an agent."""
+    given = agent.last_assigned_at
+    return (
+        agent.agent_id,
+        verdict(agent).value,
+        agent.load,
+        agent.capacity,
+        agent.presence_version,
+        None if given is None else given.isoformat(),
+    )
 
 
 def _least_loaded(agent: Agent) -> Rank:
@@ -61,10 +87,10 @@ _RANKS: Mapping[Strategy, Callable[[Agent], Rank]] = {
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The chosen agent, if any, with what the decision rested on."""
+    """The chosen agent, if any, with what the decision rested on: who could in rank, then who could not."""
 
     agent: Agent | None
-    shortlist: tuple[Agent, ...]
+    shortlist: tuple[Candidate, ...]
     counts: Mapping[Verdict, int]
 
     @property
@@ -84,7 +110,10 @@ def choose(candidates: Iterable[Agent], strategy: Strategy = "least_loaded", tur
     available = sorted((agent for agent in agents if verdict(agent) is Verdict.AVAILABLE), key=rank)
     if strategy == "round_robin":
         available.sort(key=lambda agent: agent.agent_id <= turn)
-    return Choice(available[0] if available else None, tuple(available[: 1 + RUNNERS_UP]), counts)
+    others = [agent for agent in agents if verdict(agent) is not Verdict.AVAILABLE]
+    others.sort(key=lambda agent: (_PASSED_OVER[verdict(agent)], agent.agent_id))
+    named = tuple(map(candidate, [*available, *others][:NAMED]))
+    return Choice(available[0] if available else None, named, counts)
 
 
 class ShortlistEndsError(LookupError):
@@ -125,6 +154,8 @@ class Ranking:
             for (key, agent), one in zip(self._members.items(), found, strict=True)
             if one is Verdict.AVAILABLE
         )
+        self._passed: list[tuple[int, Key]] | None = None
+        self._candidates: dict[Key, Candidate] = {}
 
     def changed(self, agent: Agent) -> None:
         """Take note of an agent's new load or state."""
@@ -132,6 +163,7 @@ class Ranking:
         if before is None:
             return
         self._members[agent.key] = agent
+        self._candidates.pop(agent.key, None)
         then, now = verdict(before), verdict(agent)
         self._counts[then] -= 1
         self._counts[now] += 1
@@ -139,22 +171,49 @@ class Ranking:
             del self._available[bisect_left(self._available, (self._rank(before), before.key))]
         if now is Verdict.AVAILABLE:
             insort(self._available, (self._rank(agent), agent.key))
+        if self._passed is not None and then is not now:
+            if then is not Verdict.AVAILABLE:
+                del self._passed[bisect_left(self._passed, (_PASSED_OVER[then], agent.key))]
+            if now is not Verdict.AVAILABLE:
+                insort(self._passed, (_PASSED_OVER[now], agent.key))
 
     def choose(self) -> Choice:
-        """Return what `choose` returns for the members as they are now. Raises ShortlistEndsError."""
-        best = self._available[: 1 + RUNNERS_UP]
+        """Return what `choose` returns for the members as they are now. Raises ShortlistEndsError.
+
+        Where not all were read it names only those of whom it is known that nobody else comes before them.
+        """
+        best = self._available[:NAMED]
         if self._in_a_circle:
             rest = self._available[self._after_turn() :]
-            best = (rest + self._available[: len(self._available) - len(rest)])[: 1 + RUNNERS_UP]
-        shortlist = tuple(self._members[key] for _, key in best)
+            best = (rest + self._available[: len(self._available) - len(rest)])[:NAMED]
         if self._others.best is not None:
-            self._prove(shortlist, self._others.best)
+            best = self._proven(best, self._others.best)
+        known = self._candidates
+        named = [known.get(key) or self._candidate(key) for _, key in best]
+        if len(named) < NAMED and self._others.best is None:
+            named += [self._candidate(key) for _, key in self._passed_over()[: NAMED - len(named)]]
         counts = {found: count for found, count in self._counts.items() if count}
-        return Choice(shortlist[0] if shortlist else None, shortlist, counts)
+        return Choice(self._members[best[0][1]] if best else None, tuple(named), counts)
 
-    def _prove(self, shortlist: Sequence[Agent], other: Agent) -> None:
-        if len(shortlist) <= RUNNERS_UP or self._place(shortlist[-1]) > self._place(other):
+    def _passed_over(self) -> Sequence[tuple[int, Key]]:
+        """Return who cannot take a chat, in order; asked for only where those who can are few."""
+        if self._passed is None:
+            found = ((verdict(agent), key) for key, agent in self._members.items())
+            self._passed = sorted((_PASSED_OVER[one], key) for one, key in found if one in _PASSED_OVER)
+        return self._passed
+
+    def _candidate(self, key: Key) -> Candidate:
+        """Record each candidate once for all the decisions until they change."""
+        if (found := self._candidates.get(key)) is None:
+            found = self._candidates[key] = candidate(self._members[key])
+        return found
+
+    def _proven(self, best: list[tuple[Rank, Key]], other: Agent) -> list[tuple[Rank, Key]]:
+        """Return those who come before ``other``, the best of whom nothing was read."""
+        known = bisect_right(best, self._place(other), key=lambda entry: self._place(self._members[entry[1]]))
+        if known <= RUNNERS_UP:
             raise ShortlistEndsError(f"{other.key} may come first")
+        return best[:known]
 
     def _place(self, agent: Agent) -> tuple[bool, Rank]:
         return (self._in_a_circle and agent.agent_id <= self.turn, self._rank(agent))

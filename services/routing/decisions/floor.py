@@ -5,13 +5,13 @@ changes a chat in one way and says so on ``chats.v1``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from services.routing.decisions.asking import choose_next
-from services.routing.decisions.choice import NO_OTHERS, Choice, Ranking, ShortlistEndsError
+from services.routing.decisions.choice import NAMED, NO_OTHERS, Choice, Ranking, ShortlistEndsError
 from services.routing.decisions.placement import (
     CONTINUES_WITHIN,
     NOBODY_THERE,
@@ -22,6 +22,7 @@ from services.routing.decisions.placement import (
     Queue,
     place,
     prefer,
+    refused,
 )
 from services.routing.decisions.rules import fallbacks
 from services.routing.model import (
@@ -174,13 +175,13 @@ class Floor:
         """Ask for work on other pairs, once this batch is committed."""
         self.outcome.schedule.append(Due(kind, due_name(key), key[0], self.now, sweep=True))
 
-    def open(self, cause: Cause, chat: Chat) -> Chat:
-        """Begin a chat; soon after the pair's last one it continues that."""
+    def open(self, cause: Cause, chat: Chat, why: Mapping[str, Any] | None = None) -> Chat:
+        """Begin a chat; soon after the pair's last one it continues that. ``why`` tells its department."""
         self._open[chat.pair.key] = chat.key
         closing = self.closing(chat.pair.key)
         if closing is None or self.now - closing.at > CONTINUES_WITHIN:
-            return self.tell(cause, chat.after(), chats.ChatOpened)
-        return self.tell(cause, chat.after(), chats.ChatOpened, continues=closing.chat_id)
+            return self.tell(cause, chat.after(), chats.ChatOpened, why=why)
+        return self.tell(cause, chat.after(), chats.ChatOpened, continues=closing.chat_id, why=why)
 
     def settle(self, cause: Cause, chat: Chat, *, serving: bool = False, reason: str | None = None) -> Chat:
         """Place a chat that nobody holds. ``serving`` takes it from the queue, so nobody is ahead of it.
@@ -196,9 +197,9 @@ class Floor:
         ahead = 0 if serving else self._ahead.get(key, 0)
         placement = self._place(department, chat, ahead)
         if isinstance(placement, Divert) and placement.reason in NOBODY_THERE and department.fallback_id:
-            instead, found = self._fall_back(department, chat, placement)
+            instead, found, asked = self._fall_back(department, chat, placement)
             if instead is not department:
-                told = {"reason": placement.reason, "why": placement.why}
+                told = {"reason": placement.reason, "why": {**placement.why, **asked}}
                 chat = self.move(cause, chat, instead.department_id, **told)
             department, placement = instead, found
         match placement:
@@ -218,6 +219,8 @@ class Floor:
         choice = choice or ranking.choose()
         found = place(department, calendar, choice, ahead=ahead, now=self.now, turn=ranking.turn)
         closing = self.closing(chat.pair.key)
+        if chat.passed_by:
+            found = replace(found, why={**found.why, "passed_by": passed})
         if closing is None or not isinstance(found, Assign) or closing.agent_id in passed:
             return found
         before = self.agents.get((chat.tenant_id, closing.agent_id or ""))
@@ -231,18 +234,22 @@ class Floor:
         """Return the end of the pair's last chat."""
         return self._closings.get(pair_key) or self.facts.closings.get(pair_key)
 
-    def _fall_back(self, department: Department, chat: Chat, divert: Divert) -> tuple[Department, Placement]:
-        """Return the first fallback that assigns or queues, else the divert, saying who was asked."""
-        asked = []
+    def _fall_back(
+        self, department: Department, chat: Chat, divert: Divert
+    ) -> tuple[Department, Placement, Mapping[str, Any]]:
+        """Return the first fallback that assigns or queues, else the divert, and who was asked before."""
+        asked: list[Mapping[str, Any]] = []
         for key in fallbacks(self.directory(department.tenant_id), department.key):
             other = self.department(key)
             if other is None or not self.can_place(key):
                 continue
             found = self._place(other, chat, self._ahead.get(key, 0))
             if isinstance(found, Assign | Queue):
-                return other, found
-            asked.append({"verdict": getattr(found, "reason", "held"), **found.why})
-        return department, Divert(divert.reason, divert.next_open_at, {**divert.why, "fallbacks": asked})
+                return other, found, {"fallbacks": asked} if asked else {}
+            if len(asked) < NAMED:
+                asked.append(refused(found))
+        told = {"fallbacks": asked}
+        return department, Divert(divert.reason, divert.next_open_at, {**divert.why, **told}), told
 
     def move(self, cause: Cause, chat: Chat, department_id: str, **told: Any) -> Chat:
         """Change a chat's department; one that waits leaves that queue and has yet to enter the other."""
@@ -328,10 +335,10 @@ class Floor:
         """Let go of a ticket that ends, with the assignment that names it or by hand; the next is another."""
         return chat if chat.ticket_id is None else self.keep(chat.but(ticket_id=None))
 
-    def next_ticket(self, cause: Cause, chat: Chat, reason: str) -> Chat:
+    def next_ticket(self, cause: Cause, chat: Chat, reason: str, **told: Any) -> Chat:
         """Give a diverted chat another ticket: the customer wrote after its ticket was closed."""
         ticket_id = derived_id(cause.id, "ticket", chat.chat_id)
-        return self.tell(cause, chat.after(ticket_id=ticket_id), chats.ChatDiverted, reason=reason)
+        return self.tell(cause, chat.after(ticket_id=ticket_id), chats.ChatDiverted, reason=reason, **told)
 
     def close(self, cause: Cause, chat: Chat, **told: Any) -> Chat:
         """End a chat."""
@@ -452,12 +459,12 @@ class Floor:
     ) -> Chat:
         """Give a chat to whom it was found to be for; where a department offers, let it wait and ask them."""
         agent = given.agent
-        if "last_agent" not in given.why:
+        if not given.why.get("last_agent", {}).get("preferred"):
             self.turn_taken(department, agent)
         if department.mode == "push":
             return self.assign(cause, chat, agent, why=given.why, reason=reason)
         if chat.state is not State.QUEUED or chat.queued_at is None:
-            chat = self._queue(cause, chat, None, reason)
+            chat = self._queue(cause, chat, {"mode": department.mode}, reason)
             self.limit_wait(chat)
         if agent.agent_id in chat.passed_by.split(PARTED):
             chat = chat.but(passed_by="")

@@ -8,6 +8,7 @@ from typing import cast
 from services.routing.decisions.choice import Verdict, verdict
 from services.routing.decisions.commands import SUPERVISING, judge_named
 from services.routing.decisions.floor import HAND_OVER, Floor
+from services.routing.decisions.receivers import named_receiver
 from services.routing.decisions.refusals import unavailable, unknown_department
 from services.routing.decisions.silence import await_customer
 from services.routing.model import LOOK_AT, Chat, HandOver, Key, State
@@ -64,11 +65,7 @@ def _move(floor: Floor, cause: Cause, asked: HandOver, chat: Chat) -> None:
         chat = chat.but(silent_since=floor.now)
     receiver = floor.agents.get((asked.tenant_id, asked.to_agent_id or ""))
     if receiver is not None and judge_named(receiver, asked.to_department_id) is None:
-        why = {
-            "receiver": receiver.agent_id,
-            "presence_version": receiver.presence_version,
-            "load": receiver.load,
-        }
+        why = named_receiver(receiver).why
         told = {"by": asked.by, "note": asked.note, "reason": HANDED_OVER, "why": why}
         chat = floor.assign(cause, chat, receiver, into=asked.to_department_id, **told)
     else:

@@ -18,7 +18,8 @@ def waited_too_long(floor: Floor, row: Due, cause: Cause, chat: Chat) -> None:
     elif chat.queued_at + department.max_wait > row.at:
         floor.limit_wait(chat, since=chat.queued_at)
     else:
-        floor.divert(cause, chat, "waited_too_long")
+        why = {"since": chat.queued_at.isoformat(), "max_wait_seconds": department.max_wait.total_seconds()}
+        floor.divert(cause, chat, "waited_too_long", why=why)
 
 
 def limits_changed(floor: Floor, row: Due, key: Key) -> None:

@@ -15,7 +15,7 @@ from services.routing.decisions.commands import (
     not_live_or_stale,
 )
 from services.routing.decisions.floor import DEPARTMENT_RETIRED, RECEIVER_LEFT, SYSTEM, Floor
-from services.routing.decisions.receivers import receiver
+from services.routing.decisions.receivers import named_receiver, receiver
 from services.routing.decisions.refusals import permitted, refuse
 from services.routing.decisions.silence import await_customer
 from services.routing.model import LOOK_AT, PARTED, Agent, Chat, Key, Offer, State
@@ -46,9 +46,9 @@ def transfer(floor: Floor, received: Received) -> None:
         refuse(floor, received, command, chat, found)
         return
     expires_at = floor.now + STANDS
-    offer = Offer("transfer", found.agent_id, command.by, expires_at, command.department_id, command.note)
-    why = {"receiver": found.agent_id, "presence_version": found.presence_version, "load": found.load}
-    floor.hold_out(received.event.as_cause(), chat, offer, why)
+    to, into = found.agent.agent_id, command.department_id
+    offer = Offer("transfer", to, command.by, expires_at, into, command.note)
+    floor.hold_out(received.event.as_cause(), chat, offer, found.why)
 
 
 def accept(floor: Floor, received: Received) -> None:
@@ -71,7 +71,7 @@ def take_up(floor: Floor, cause: Cause, chat: Chat, by: Actor) -> None:
     chat = floor.end_offer(cause, chat, "accepted", accepted=True)
     if chat.state is State.PENDING:
         chat = chat.but(silent_since=floor.now)
-    why = {"receiver": offer.to, "presence_version": held.presence_version, "load": held.load - 1}
+    why = named_receiver(held).why
     told: dict[str, Any] = {"by": offer.by, "note": offer.note, "why": why}
     kind: type[chats.ChatAssigned | chats.ChatTransferred] = chats.ChatTransferred
     if offer.kind == "assign":

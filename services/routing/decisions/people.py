@@ -43,7 +43,8 @@ def ticket_closed(floor: Floor, received: Received) -> None:
     if chat.version == ticket.chat_version:
         floor.close(cause, chat, by=ticket.by, reason="ticket_closed", note=ticket.note, tags=ticket.tags)
     else:
-        floor.next_ticket(cause, chat, "written_after_close")
+        why = {"ticket_saw_version": ticket.chat_version, "chat_version": chat.version}
+        floor.next_ticket(cause, chat, "written_after_close", why=why)
 
 
 def agent_document(floor: Floor, received: Received) -> None:

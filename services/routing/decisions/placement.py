@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.routing.decisions.calendars import is_open, next_close_at, next_open_at
-from services.routing.decisions.choice import Choice, Verdict, verdict
+from services.routing.decisions.choice import Choice, Verdict, candidate, verdict
 from services.routing.model import Agent, Calendar, Closing, Department
 
 Why = Mapping[str, Any]
@@ -69,12 +69,11 @@ def place(
     Closed, or nobody online and not draining: divert at once. Somebody online but all full: queue,
     or divert where the department says so. Hours are judged at ``now``, the moment of decision.
     """
-    why = _why(department, calendar, choice, ahead=ahead)
-    if department.strategy == "round_robin":
-        why["last_turn"] = turn
+    opened = None if calendar is None else is_open(calendar, now)
+    why = rested_on(department, calendar, choice, opened=opened, ahead=ahead, turn=turn)
     if department.calendar_id is not None and calendar is None:
         return Hold({**why, "verdict": "calendar_missing"})
-    if calendar is not None and not is_open(calendar, now):
+    if calendar is not None and not opened:
         return Divert("outside_business_hours", next_open_at(calendar, now), why)
     if not choice.anybody_working:
         return Divert("no_agents_online", None, why)
@@ -88,34 +87,55 @@ def place(
 def prefer(
     found: Assign, before: Agent | None, closing: Closing, department: Department, now: datetime
 ) -> Assign:
-    """Return ``found``, or give the chat to who had the pair's last one (``before``), if they may have it."""
+    """Return ``found``, or give the chat to who had the pair's last one (``before``), if they may have it.
+
+    Either way it is recorded what they were.
+    """
+    if before is None or not before.takes_chats_of(department.key):
+        return found
     within = max(department.last_agent_within, CONTINUES_WITHIN)
-    if before is None or now - closing.at > within or not before.takes_chats_of(department.key):
-        return found
-    if verdict(before) is not Verdict.AVAILABLE:
-        return found
-    return Assign(before, {**found.why, "last_agent": {**_facts(before), "closed_at": closing.at}})
+    preferred = now - closing.at <= within and verdict(before) is Verdict.AVAILABLE
+    last_agent = {
+        "candidate": candidate(before),
+        "closed_at": closing.at.isoformat(),
+        "within_seconds": within.total_seconds(),
+        "preferred": preferred,
+    }
+    return Assign(before if preferred else found.agent, {**found.why, "last_agent": last_agent})
 
 
-def _why(department: Department, calendar: Calendar | None, choice: Choice, *, ahead: int) -> dict[str, Any]:
-    """Record what the decision rested on, so that it can be explained and taken again."""
-    return {
+def refused(found: Placement) -> Why:
+    """Record a fallback that was asked and takes nobody."""
+    return {"verdict": getattr(found, "reason", "held"), **found.why}
+
+
+def rested_on(
+    department: Department,
+    calendar: Calendar | None,
+    choice: Choice,
+    *,
+    opened: bool | None,
+    ahead: int = 0,
+    turn: str = "",
+) -> dict[str, Any]:
+    """Record what a decision rested on, so that it can be explained and taken again (`replay`).
+
+    ``opened`` is what the calendar said, None where there is none to ask.
+    """
+    why = {
         "strategy": department.strategy,
         "department": {"id": department.department_id, "revision": department.revision},
         "calendar": department.calendar_id
-        and {"id": department.calendar_id, "revision": calendar.revision if calendar else None},
+        and {
+            "id": department.calendar_id,
+            "revision": calendar.revision if calendar else None,
+            "open": opened,
+        },
+        "when_full": department.when_full,
         "ahead": ahead,
-        "shortlist": [_facts(agent) for agent in choice.shortlist],
-        "counts": dict(choice.counts),
+        "shortlist": choice.shortlist,
+        "counts": choice.counts,
     }
-
-
-def _facts(agent: Agent) -> dict[str, Any]:
-    return {
-        "agent_id": agent.agent_id,
-        "load": agent.load,
-        "capacity": agent.capacity,
-        "last_assigned_at": agent.last_assigned_at,
-        "verdict": verdict(agent),
-        "presence_version": agent.presence_version,
-    }
+    if department.strategy == "round_robin":
+        why["last_turn"] = turn
+    return why

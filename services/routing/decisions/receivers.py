@@ -1,14 +1,32 @@
 """Who is to get a chat that people give away: an agent, an agent within a department, a department's next."""
 
-from services.routing.decisions.choice import Choice, Verdict, choose
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.routing.decisions.choice import Choice, Verdict, candidate, choose
 from services.routing.decisions.commands import judge_receiver
 from services.routing.decisions.floor import Floor
+from services.routing.decisions.placement import rested_on
 from services.routing.decisions.refusals import is_closed
 from services.routing.model import Agent, Chat, Department
 from shared.contracts.chat_commands import ChatAssign, ChatTransfer
 
 
-def receiver(floor: Floor, chat: Chat, command: ChatAssign | ChatTransfer) -> Agent | str:
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Who gets a chat, and what that rested on."""
+
+    agent: Agent
+    why: Mapping[str, Any]
+
+
+def named_receiver(agent: Agent) -> Receiver:
+    """Return somebody who was named by hand."""
+    return Receiver(agent, {"receiver": candidate(agent)})
+
+
+def receiver(floor: Floor, chat: Chat, command: ChatAssign | ChatTransfer) -> Receiver | str:
     """Return the agent who is to have the chat, or why there is none.
 
     Nobody transfers a chat to themselves: of a department, whoever holds it is passed over.
@@ -22,14 +40,18 @@ def receiver(floor: Floor, chat: Chat, command: ChatAssign | ChatTransfer) -> Ag
             return "department_closed"
     if command.agent_id is not None:
         agent = floor.agents.get((chat.tenant_id, command.agent_id))
-        return judge_receiver(agent, chat, command.department_id) or agent or "unknown_agent"
+        refusal = judge_receiver(agent, chat, command.department_id)
+        return refusal or (named_receiver(agent) if agent else "unknown_agent")
     if department is None:
         return "unknown_department"
+    turn = floor.ranking(department.key).turn
     choice = _choice(floor, department, chat.agent_id if isinstance(command, ChatTransfer) else None)
     if choice.agent is None:
         return "all_full" if choice.counts.get(Verdict.FULL) else "nobody_online"
     floor.turn_taken(department, choice.agent)
-    return choice.agent
+    calendar = floor.calendar(department)
+    why = rested_on(department, calendar, choice, opened=None if calendar is None else True, turn=turn)
+    return Receiver(choice.agent, {**why, "receiver": candidate(choice.agent)})
 
 
 def _choice(floor: Floor, department: Department, without: str | None) -> Choice:

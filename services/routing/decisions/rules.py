@@ -1,19 +1,36 @@
 """Which department a message is for, and which others may take it instead (docs/rules.md, 3)."""
 
-from services.routing.model import Documents, Key, Rule, Tenant
+from collections.abc import Mapping
+from typing import Any
+
+from services.routing.model import Documents, Key, Tenant
 from shared.contracts.content import Text
 from shared.contracts.inbound_messages import MessageReceived
 from shared.contracts.pair import canonical_address
 
 
 def department_for(tenant: Tenant, message: MessageReceived) -> str:
-    """Return the id of the department that a new chat with this message belongs to.
+    """Return the id of the department that a new chat with this message belongs to."""
+    place = rule_for(tenant, message)
+    return tenant.first_line_department if place is None else tenant.rules[place].department_id
 
-    That of the first rule whose values all match. Rules are looked up by the values they name, since a
-    tenant with hundreds of departments has hundreds of rules.
+
+def why_there(tenant: Tenant, place: int | None) -> Mapping[str, Any]:
+    """Record what chose a chat's department: the rule at ``place`` (from 0), or for None the first line.
+
+    ``rules`` has the revision of each document of rules that was gone by.
+    """
+    return {"rule": place, "rules": tenant.rules_revisions, "tenant_revision": tenant.revision}
+
+
+def rule_for(tenant: Tenant, message: MessageReceived) -> int | None:
+    """Return the place of the first rule whose values all match, None if there is none.
+
+    Rules are looked up by the values they name, since a tenant with hundreds of departments has hundreds
+    of rules.
     """
     if not tenant.rules:
-        return tenant.first_line_department
+        return None
     hints = message.hints
     said = (
         message.channel,
@@ -22,16 +39,16 @@ def department_for(tenant: Tenant, message: MessageReceived) -> str:
         hints.department if hints else None,
     )
     text = message.content.text.casefold() if isinstance(message.content, Text) else None
-    first: tuple[int, Rule] | None = None
+    first: int | None = None
     for named in tenant.named_by_rules:
         values = tuple(value if counts else None for value, counts in zip(said, named, strict=True))
         for place, rule in tenant.rules_by_values.get(values, ()):
-            if first is not None and first[0] < place:
+            if first is not None and first < place:
                 break
             if rule.keyword is None or (text is not None and rule.keyword.casefold() in text):
-                first = (place, rule)
+                first = place
                 break
-    return tenant.first_line_department if first is None else first[1].department_id
+    return first
 
 
 def fallbacks(documents: Documents, key: Key) -> tuple[Key, ...]:

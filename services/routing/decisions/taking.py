@@ -5,8 +5,9 @@ from typing import cast
 from services.routing.decisions.commands import judge_receiver, not_live_or_stale
 from services.routing.decisions.floor import Floor
 from services.routing.decisions.offers import take_up
+from services.routing.decisions.receivers import named_receiver
 from services.routing.decisions.refusals import is_closed, permitted, refuse
-from services.routing.model import Agent, Chat, State
+from services.routing.model import Chat, State
 from shared.contracts.chat_commands import ChatTake
 from shared.platform.outcome import Received
 
@@ -26,7 +27,7 @@ def take(floor: Floor, received: Received) -> None:
         take_up(floor, cause, chat, command.by)
         return
     chat = floor.end_offer(cause, chat, "taken")
-    floor.assign(cause, chat, agent, by=command.by, reason="taken", why=_why(agent))
+    floor.assign(cause, chat, agent, by=command.by, reason="taken", why=named_receiver(agent).why)
 
 
 def _judge_take(chat: Chat, command: ChatTake) -> str | None:
@@ -44,7 +45,3 @@ def _judge_department(floor: Floor, chat: Chat) -> str | None:
     if not department.take_allowed:
         return "take_not_allowed"
     return "department_closed" if is_closed(floor, department) else None
-
-
-def _why(agent: Agent) -> dict[str, object]:
-    return {"receiver": agent.agent_id, "presence_version": agent.presence_version, "load": agent.load}

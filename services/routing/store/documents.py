@@ -23,7 +23,7 @@ def documents(bodies: list[directory.DirectoryDocument], tenant_id: str) -> Docu
             if isinstance(body, directory.DepartmentDocument)
         },
         calendars={
-            body.id: _calendar(body)
+            body.id: calendar_of(body)
             for body in bodies
             if isinstance(body, directory.CalendarDocument) and _is_zone(body.time_zone)
         },
@@ -65,6 +65,8 @@ def _tenant(
             for body in rules
             for one in body.rules
         ),
+        rules_revisions={body.id: body.revision for body in rules},
+        revision=document.revision,
     )
 
 
@@ -93,7 +95,8 @@ def _department(
     )
 
 
-def _calendar(document: directory.CalendarDocument) -> Calendar:
+def calendar_of(document: directory.CalendarDocument) -> Calendar:
+    """Read a calendar, whose zone has to be known."""
     week = document.week
     days = (week.mon, week.tue, week.wed, week.thu, week.fri, week.sat, week.sun)
     return Calendar(

@@ -1,0 +1,166 @@
+"""A decision taken again from what it recorded (`placement.rested_on`), by the very rules that took it."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, time, timedelta
+from typing import Any, assert_never, cast
+
+from services.routing.decisions.choice import Candidate, Choice, Verdict, choose
+from services.routing.decisions.placement import (
+    Assign,
+    Divert,
+    Hold,
+    Placement,
+    Queue,
+    place,
+    prefer,
+    refused,
+)
+from services.routing.model import Agent, Calendar, Closing, Department, Hours
+from shared.contracts import chats
+
+_STATES = {Verdict.AWAY: "away", Verdict.OFFLINE: "offline"}
+_ALWAYS = ((Hours(time(0), time(0)),),) * 7
+_NEVER: tuple[tuple[Hours, ...], ...] = ((),) * 7
+_BESIDE = frozenset({"silent", "passed_by", "fallbacks", "receiver"})
+"""What a record may hold beside the inputs of a placement."""
+
+CalendarOf = Callable[[str, int], Calendar | None]
+"""Returns a calendar of the tenant by its id and revision, None where it is not known any more."""
+
+
+def unlike(fact: chats.ChatFact, at: datetime, calendar_of: CalendarOf) -> Iterator[str]:
+    """Say in what a fact differs, exactly, from the decision that its recorded inputs lead to."""
+    why = fact.why
+    if why is None or isinstance(fact, chats.ChatOpened):
+        return
+    if "receiver" in why:
+        yield from _unlike_by_hand(fact, why)
+    elif "strategy" in why:
+        found = replay(why, at, _calendar(why, calendar_of))
+        if (problem := _unlike_placement(found, fact)) is not None:
+            yield problem
+        if not _same(found.why, {key: value for key, value in why.items() if key not in _BESIDE}):
+            yield f"its inputs come back as {_exactly(found.why)}"
+    for asked in cast(Sequence[Mapping[str, Any]], why.get("fallbacks") or ()):
+        found = replay(asked, at, _calendar(asked, calendar_of))
+        if not _same(refused(found), {key: value for key, value in asked.items() if key not in _BESIDE}):
+            yield f"of a fallback its inputs come back as {_exactly(refused(found))}"
+
+
+def _unlike_by_hand(fact: chats.ChatFact, why: Mapping[str, Any]) -> Iterator[str]:
+    """Whoever was named got it; of a department, whoever its strategy put first."""
+    given = _given(fact)
+    if why["receiver"][0] != given:
+        yield f"{given} got it, not {why['receiver'][0]}"
+    if "shortlist" in why:
+        again = choice_of(why)
+        if (
+            again.agent is None
+            or again.agent.agent_id != given
+            or not _same(again.shortlist, why["shortlist"])
+        ):
+            yield f"the strategy does not choose {given}"
+
+
+def _given(fact: chats.ChatFact) -> str | None:
+    return fact.to if isinstance(fact, chats.ChatOffered) else fact.agent_id
+
+
+def _unlike_placement(found: Placement, fact: chats.ChatFact) -> str | None:
+    """Say what the fact should have told instead."""
+    match found:
+        case Assign(agent):
+            if isinstance(fact, chats.ChatAssigned | chats.ChatOffered) and _given(fact) == agent.agent_id:
+                return None
+            what = f"given to {agent.agent_id}"
+        case Queue() | Hold():
+            if isinstance(fact, chats.ChatQueued | chats.ChatRequeued):
+                return None
+            what = "left to wait"
+        case Divert(reason, next_open_at):
+            if isinstance(fact, chats.ChatDiverted) and (fact.reason, fact.next_open_at) == (
+                reason,
+                next_open_at,
+            ):
+                return None
+            if isinstance(fact, chats.ChatMoved) and fact.reason == reason:
+                return None
+            what = f"diverted as {reason}, open again at {next_open_at}"
+        case _:
+            assert_never(found)
+    return f"by its inputs it is {what}, told was {type(fact).__name__}"
+
+
+def _calendar(why: Mapping[str, Any], calendar_of: CalendarOf) -> Calendar | None:
+    named = why["calendar"]
+    return None if named is None or named["revision"] is None else calendar_of(named["id"], named["revision"])
+
+
+def _same(one: Any, other: Any) -> bool:
+    return _exactly(one) == _exactly(other)
+
+
+def _exactly(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def replay(why: Mapping[str, Any], at: datetime, calendar: Calendar | None = None) -> Placement:
+    """Place a chat by these inputs, as of ``at``; ``why`` of the answer is equal to them but for extras.
+
+    ``calendar`` is the recorded revision of it. Without it the recorded verdict counts, and no moment at
+    which the department opens or closes can be told. Raises KeyError for what is no record of a placement.
+    """
+    department = _department(why)
+    choice = choice_of(why)
+    known = why["calendar"]
+    if known is None or known["revision"] is None:
+        calendar = None
+    elif calendar is None:
+        calendar = Calendar("UTC", _ALWAYS if known["open"] else _NEVER, revision=known["revision"])
+    turn = why.get("last_turn", "")
+    found = place(department, calendar, choice, ahead=why["ahead"], now=at, turn=turn)
+    if (last_agent := why.get("last_agent")) is None or not isinstance(found, Assign):
+        return found
+    closing = Closing("", None, datetime.fromisoformat(last_agent["closed_at"]))
+    return prefer(found, _agent(last_agent["candidate"], department), closing, department, at)
+
+
+def choice_of(why: Mapping[str, Any]) -> Choice:
+    """Choose among the recorded candidates. How many there were beside them is as recorded."""
+    department = _department(why)
+    agents = [_agent(one, department) for one in why["shortlist"]]
+    chosen = choose(agents, department.strategy, why.get("last_turn", ""))
+    return Choice(chosen.agent, chosen.shortlist, why["counts"])
+
+
+def _department(why: Mapping[str, Any]) -> Department:
+    calendar, last_agent = why["calendar"], why.get("last_agent")
+    named = Department(
+        "",
+        why["department"]["id"],
+        calendar_id=calendar and calendar["id"],
+        when_full=why["when_full"],
+        strategy=why["strategy"],
+        revision=why["department"]["revision"],
+    )
+    if last_agent is None:
+        return named
+    within = timedelta(seconds=last_agent["within_seconds"])
+    return replace(named, last_agent_within=within)
+
+
+def _agent(recorded: Candidate, department: Department) -> Agent:
+    agent_id, found, load, capacity, presence_version, given = recorded
+    return Agent(
+        department.tenant_id,
+        agent_id,
+        capacity=capacity,
+        departments=frozenset({department.department_id}),
+        state=_STATES.get(Verdict(found), "online"),
+        draining=found == Verdict.DRAINING,
+        presence_version=presence_version,
+        load=load,
+        last_assigned_at=None if given is None else datetime.fromisoformat(given),
+    )
