@@ -230,6 +230,7 @@ class Past:
             to_department_id=to_department_id,
             expires_at=self.now + timedelta(minutes=20),
             agent_load=self.loads[to],
+            why={"receiver": a_candidate(to)},
         )
 
     def end_offer(self, chat_id: str, outcome: str) -> None:

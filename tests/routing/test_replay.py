@@ -180,6 +180,16 @@ def lighter(data: dict[str, Any]) -> None:
     data["why"]["shortlist"][1][3] = 9
 
 
+def a_wait(seconds: int) -> dict[str, Any]:
+    return {"since": (NOON - timedelta(seconds=seconds)).isoformat(), "max_wait_seconds": 900.0}
+
+
+@pytest.mark.parametrize("seconds", [900, 5000])
+def test_a_wait_may_end_at_its_limit_and_later_where_a_timer_was_late(seconds: int) -> None:
+    ended = {"reason": "waited_too_long", "why": a_wait(seconds)}
+    assert list(unlike(told_otherwise(a_divert(), lambda data: data.update(ended)), {})) == []
+
+
 @pytest.mark.parametrize(
     ("event", "change"),
     [
@@ -192,6 +202,8 @@ def lighter(data: dict[str, Any]) -> None:
             an_assignment(), lambda data: data["why"]["shortlist"][0].__setitem__(1, "full"), id="a verdict"
         ),
         pytest.param(an_assignment(), lambda data: data["why"].update(ahead=1), id="somebody ahead"),
+        pytest.param(an_assignment(), lambda data: data.update(why=None), id="nothing recorded"),
+        pytest.param(a_divert(), lambda data: data.update(why=a_wait(899)), id="too short a wait"),
         pytest.param(a_divert(), lambda data: data.update(reason="all_full"), id="a divert's reason"),
         pytest.param(
             a_divert(), lambda data: data["why"]["calendar"].update(open=True), id="the calendar's verdict"

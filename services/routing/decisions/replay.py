@@ -26,6 +26,15 @@ _NEVER: tuple[tuple[Hours, ...], ...] = ((),) * 7
 _BESIDE = frozenset({"silent", "passed_by", "fallbacks", "receiver"})
 """What a record may hold beside the inputs of a placement."""
 
+_DECISIONS = (
+    chats.ChatAssigned,
+    chats.ChatQueued,
+    chats.ChatRequeued,
+    chats.ChatDiverted,
+    chats.ChatOffered,
+    chats.ChatTransferred,
+)
+
 CalendarOf = Callable[[str, int], Calendar | None]
 """Returns a calendar of the tenant by its id and revision, None where it is not known any more."""
 
@@ -33,20 +42,38 @@ CalendarOf = Callable[[str, int], Calendar | None]
 def unlike(fact: chats.ChatFact, at: datetime, calendar_of: CalendarOf) -> Iterator[str]:
     """Say in what a fact differs, exactly, from the decision that its recorded inputs lead to."""
     why = fact.why
-    if why is None or isinstance(fact, chats.ChatOpened):
+    if why is None:
+        if isinstance(fact, _DECISIONS):
+            yield "it records nothing that it rested on"
         return
-    if "receiver" in why:
+    if "max_wait_seconds" in why:
+        yield from _unlike_its_limit(why, at)
+    elif "receiver" in why:
         yield from _unlike_by_hand(fact, why)
     elif "strategy" in why:
-        found = replay(why, at, _calendar(why, calendar_of))
-        if (problem := _unlike_placement(found, fact)) is not None:
-            yield problem
-        if not _same(found.why, {key: value for key, value in why.items() if key not in _BESIDE}):
-            yield f"its inputs come back as {_exactly(found.why)}"
+        yield from _unlike_its_placement(fact, why, at, calendar_of)
     for asked in cast(Sequence[Mapping[str, Any]], why.get("fallbacks") or ()):
         found = replay(asked, at, _calendar(asked, calendar_of))
         if not _same(refused(found), {key: value for key, value in asked.items() if key not in _BESIDE}):
             yield f"of a fallback its inputs come back as {_exactly(refused(found))}"
+
+
+def _unlike_its_placement(
+    fact: chats.ChatFact, why: Mapping[str, Any], at: datetime, calendar_of: CalendarOf
+) -> Iterator[str]:
+    """The department's rules lead to this outcome, and record just these inputs."""
+    found = replay(why, at, _calendar(why, calendar_of))
+    if (problem := _unlike_placement(found, fact)) is not None:
+        yield problem
+    if not _same(found.why, {key: value for key, value in why.items() if key not in _BESIDE}):
+        yield f"its inputs come back as {_exactly(found.why)}"
+
+
+def _unlike_its_limit(why: Mapping[str, Any], at: datetime) -> Iterator[str]:
+    """A wait ends no earlier than its limit; later, where a timer was."""
+    limit = datetime.fromisoformat(why["since"]) + timedelta(seconds=why["max_wait_seconds"])
+    if at < limit:
+        yield f"it might have waited until {limit}"
 
 
 def _unlike_by_hand(fact: chats.ChatFact, why: Mapping[str, Any]) -> Iterator[str]:
