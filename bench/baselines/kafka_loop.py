@@ -35,7 +35,7 @@ async def main(count: int, path: Path) -> None:
         bootstrap_servers=settings.kafka,
         acks="all",
         enable_idempotence=True,
-        compression_type="lz4",
+        compression_type="zstd",
         max_batch_size=262_144,
         linger_ms=5,
     )

@@ -95,7 +95,7 @@ class KafkaPublisher:
                 bootstrap_servers=self._bootstrap,
                 acks="all",
                 enable_idempotence=True,
-                compression_type="lz4",
+                compression_type="zstd",
                 max_batch_size=_LARGEST_BATCH,
                 max_request_size=_LARGEST_REQUEST,
                 linger_ms=0,
