@@ -61,11 +61,11 @@ class Changeable:
 
     def but(self, **changes: Any) -> Self:
         """Return the same with these fields changed. Raises TypeError for a field that is none."""
-        if not changes.keys() <= self.__dict__.keys():
+        values = self.__dict__ | changes
+        if len(values) != len(self.__dict__):
             raise TypeError(f"{type(self).__name__} has no {sorted(changes.keys() - self.__dict__.keys())}")
         other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other.__dict__.update(changes)
+        object.__setattr__(other, "__dict__", values)
         return other
 
 
