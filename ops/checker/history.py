@@ -115,6 +115,7 @@ class ChatRow:
     agent_id: str | None
     ticket_id: str | None
     offered_to: str | None = None
+    wrapped_up_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

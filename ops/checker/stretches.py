@@ -12,7 +12,7 @@ from typing import Any
 
 from ops.checker.history import Key
 from ops.checker.story import Story, Told
-from shared.contracts.chats import ChatFact, ChatOffered, ChatOfferEnded
+from shared.contracts.chats import ChatClosed, ChatFact, ChatOffered, ChatOfferEnded, ChatWrapUpEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,10 @@ class Stretch:
 
 
 def slots(story: Story) -> Iterator[Stretch]:
-    """Yield each time a chat took a slot of an agent: held by them, or offered to them."""
+    """Yield each time a chat took a slot of an agent: held by them, offered to them, or being wrapped up."""
     yield from _stretches(story, lambda fact, _: fact.agent_id if fact.state == "assigned" else None)
     yield from _stretches(story, lambda _, offered_to: offered_to)
+    yield from _wrapped_up(story)
 
 
 def unanswered(story: Story) -> Iterator[Stretch]:
@@ -83,6 +84,20 @@ def _stretches(story: Story, what: Callable[[Any, str | None], str | None]) -> I
             was = now
         if began is not None:
             yield _stretch(story, chat, was, began, None)
+
+
+def _wrapped_up(story: Story) -> Iterator[Stretch]:
+    """Yield each time a slot stayed held after a chat's end."""
+    for chat, facts in story.facts.items():
+        began: Told | None = None
+        for told in facts:
+            if isinstance(told.event.data, ChatClosed) and told.event.data.wrap_up_until is not None:
+                began = told
+            elif began is not None and isinstance(told.event.data, ChatWrapUpEnded):
+                yield _stretch(story, chat, began.event.data.previous_agent_id, began, told)
+                began = None
+        if began is not None:
+            yield _stretch(story, chat, began.event.data.previous_agent_id, began, None)
 
 
 def _offered_to(fact: ChatFact, before: str | None) -> str | None:

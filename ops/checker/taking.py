@@ -130,7 +130,7 @@ async def read_databases(url: str, services: Iterable[str]) -> Databases:
     try:
         chats = await connection.fetch(
             "select tenant_id, chat_id, pair_key, state, version, assignment_version, agent_id, ticket_id,"
-            " offered_to"
+            " offered_to, case when wrap_up_until is not null then previous_agent_id end as wrapped_up_by"
             " from routing.chats"
         )
         loads = await connection.fetch("select tenant_id, agent_id, load from routing.agents")

@@ -42,6 +42,8 @@ def placement(why: Mapping[str, Any]) -> Iterator[str]:
         yield f"{ahead} waited before it"
     if why.get("last_turn"):
         yield f"{why['last_turn']} had the turn before"
+    if why.get("wrap_up_of"):
+        yield f"in the slot that was held to wrap up chat {why['wrap_up_of']}, so it overtakes nobody"
     named = why.get("receiver") or ()
     if _is_candidate(named) and "strategy" not in why:
         yield f"named by hand: {_candidate(named)}"

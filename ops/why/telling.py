@@ -8,7 +8,7 @@ from ops.printable import printable
 from ops.why.choosing import placement, rule
 from ops.why.marks import of_marks
 from ops.why.naming import because, plain, who, words
-from ops.why.offers import of_offers
+from ops.why.slots import of_slots, wrap_up
 from shared.contracts import chats
 from shared.contracts.event import Event, Model
 
@@ -17,7 +17,7 @@ _TOLD_BESIDE = frozenset({*chats.ChatFact.model_fields, "content", "received_at"
 """Fields that every fact repeats, or that nobody asks a decision for: customers' words above all."""
 _READ_AS = frozenset(
     {"strategy", "department", "calendar", "when_full", "ahead", "shortlist", "counts", "last_turn"}
-    | {"last_agent", "receiver", "fallbacks", "rule", "rules", "tenant_revision"}
+    | {"last_agent", "receiver", "fallbacks", "rule", "rules", "tenant_revision", "wrap_up_of"}
 )
 
 
@@ -65,7 +65,7 @@ def _line(event: Event[Model]) -> str:
             again = f"; open again at {opens:%Y-%m-%d %H:%M} UTC" if opens is not None else ""
             line = f"became ticket {diverted.ticket_id}{because(diverted.reason)}{again}"
         case chats.ChatClosed() as closed:
-            line = f"closed by {who(closed.by)}{because(closed.reason)}"
+            line = f"closed by {who(closed.by)}{because(closed.reason)}{wrap_up(closed)}"
         case chats.ChatOpened() as opened:
             line = f"opened for {opened.department_id}"
         case chats.ChatCommandRefused() as refused:
@@ -88,7 +88,7 @@ def _refusal(refused: chats.ChatCommandRefused) -> str:
 
 def _otherwise(event: Event[Model]) -> str:
     """Tell any other fact by its name and what only it carries."""
-    if (line := of_marks(event.data) or of_offers(event.data)) is not None:
+    if (line := of_marks(event.data) or of_slots(event.data)) is not None:
         return line
     name = words(event.type.removeprefix(_PREFIX).removesuffix(_SUFFIX))
     beside = _TOLD_BESIDE if isinstance(event.data, chats.ChatFact) else _TOLD_BESIDE - {"why"}

@@ -136,6 +136,8 @@ class Chat(Changeable):
     """To whom it is held out: by its agent, whose it is until that is accepted, or out of the queue."""
     passed_by: str = ""
     """Ids of members who did not accept it since it began to wait, parted by `PARTED`."""
+    wrap_up_until: datetime | None = None
+    """How long the slot of a chat that ended is held for who had it last; None when it is free."""
 
     def after(self, **changes: Any) -> Self:
         """Return the chat's next version, with these fields changed."""
@@ -161,14 +163,21 @@ class Chat(Changeable):
         """The key of the agent whom the chat is offered to."""
         return None if self.offer is None else (self.tenant_id, self.offer.to)
 
+    @property
+    def wrapped_up_by(self) -> Key | None:
+        """The key of the agent who has a slot held after the chat's end."""
+        agent_id = self.previous_agent_id
+        return None if self.wrap_up_until is None or agent_id is None else (self.tenant_id, agent_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """The end of a pair's last chat, and who had it last, if anybody."""
+    """The end of a pair's last chat, and who had it last, if anybody; they may be ``wrapping_up``."""
 
     chat_id: str
     agent_id: str | None
     at: datetime
+    wrapping_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -235,6 +244,7 @@ class Department:
     take_allowed: bool = False
     fallback_id: str | None = None
     last_agent_within: timedelta = timedelta(hours=24)
+    wrap_up: timedelta = timedelta(0)
     revision: int = 0
 
     @property

@@ -213,12 +213,27 @@ class ChatWentLive(ChatFact):
 
 
 class ChatClosed(ChatFact):
-    """The chat ended. ``by`` tells customer, agent, supervisor and system apart."""
+    """The chat ended. ``by`` tells customer, agent, supervisor and system apart.
+
+    With a ``wrap_up_until`` the slot of ``previous_agent_id`` stays held for them until `ChatWrapUpEnded`,
+    which comes then or earlier.
+    """
 
     by: Actor
     reason: Word
     tags: tuple[Word, ...] = ()
     note: Body | None = None
+    wrap_up_until: Time | None = None
+
+
+class ChatWrapUpEnded(ChatFact):
+    """The slot that was held after the chat's end is free; ``agent_load`` is that of ``previous_agent_id``.
+
+    ``reason`` is ``over``, its time was; or ``continued``, the customer wrote and goes on in it.
+    """
+
+    by: Actor | None = None
+    reason: Word
 
 
 class ChatAlerted(ChatFact):

@@ -56,6 +56,7 @@ class DepartmentDocument(DirectoryDocument):
     available; 0 leaves that to the 15 minutes of a continuation.
     In ``mode`` ``offer`` members are asked, each for ``offer_seconds``, before they get a chat.
     Where it is ``take_allowed``, they may take any chat that waits.
+    The slot of a chat that ends stays held for its agent for ``wrap_up_seconds``.
     """
 
     name: Name
@@ -71,6 +72,7 @@ class DepartmentDocument(DirectoryDocument):
     mode: Literal["push", "offer"] = "push"
     offer_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] = 60
     take_allowed: Flag = False
+    wrap_up_seconds: Annotated[int, Field(strict=True, ge=0, le=3600)] = 0
 
 
 class AgentDocument(DirectoryDocument):

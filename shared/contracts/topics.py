@@ -230,6 +230,7 @@ TOPICS = (
             "chatdesk.chat.outreach_started.v1": chats.ChatOutreachStarted,
             "chatdesk.chat.went_live.v1": chats.ChatWentLive,
             "chatdesk.chat.closed.v1": chats.ChatClosed,
+            "chatdesk.chat.wrap_up_ended.v1": chats.ChatWrapUpEnded,
             "chatdesk.chat.recorded.v1": chats.ChatRecorded,
             "chatdesk.chat.alerted.v1": chats.ChatAlerted,
             "chatdesk.chat.command_refused.v1": chats.ChatCommandRefused,

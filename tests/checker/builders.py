@@ -73,6 +73,7 @@ class Past:
         self.tickets: dict[str, tickets.TicketFact] = {}
         self.loads: dict[str, int] = defaultdict(int)
         self.offers: dict[str, str] = {}
+        self.wrap_ups: dict[str, str] = {}
         self._number = 0
 
     def wait(self, **duration: float) -> None:
@@ -361,15 +362,32 @@ class Past:
         self.deliver(request, "accepted", "sent", "delivered")
         return request
 
-    def close(self, chat_id: str) -> None:
-        """Let the agent end the chat."""
+    def close(self, chat_id: str, *, wrap_up: timedelta | None = None) -> None:
+        """Let the agent end the chat, and keep its slot for a while."""
         chat = self.chats[chat_id]
         by = Actor(role="agent", id=chat.agent_id)
         command = self.say(ChatClose(by=by, chat_id=chat_id, pair=chat.pair), "driver")
         self._free(chat_id)
+        if wrap_up is not None and chat.agent_id is not None:
+            self.wrap_ups[chat_id] = chat.agent_id
+            self.loads[chat.agent_id] += 1
         self.tell(
-            chat_id, chats.ChatClosed, cause=command, state="closed", agent_id=None, by=by, reason="done"
+            chat_id,
+            chats.ChatClosed,
+            cause=command,
+            state="closed",
+            agent_id=None,
+            previous_agent_id=chat.agent_id,
+            by=by,
+            reason="done",
+            wrap_up_until=None if wrap_up is None else self.now + wrap_up,
         )
+
+    def end_wrap_up(self, chat_id: str) -> None:
+        """Let a slot be free that was held after a chat's end."""
+        agent = self.wrap_ups.pop(chat_id)
+        self.loads[agent] -= 1
+        self.tell(chat_id, chats.ChatWrapUpEnded, reason="over", agent_load=self.loads[agent])
 
     def tell(
         self,
@@ -441,6 +459,7 @@ class Past:
                     agent_id=one.agent_id,
                     ticket_id=one.ticket_id,
                     offered_to=self.offers.get(one.chat_id),
+                    wrapped_up_by=self.wrap_ups.get(one.chat_id),
                 )
                 for one in self.chats.values()
             },

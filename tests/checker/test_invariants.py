@@ -11,6 +11,7 @@ from ops.checker import check
 from ops.checker.history import Parked, Record
 from shared.contracts import catalogue, chats
 from shared.contracts.agents import AgentChanged
+from shared.contracts.directory import AgentDocument
 from shared.contracts.event import Event
 from tests.checker.builders import NOON, Past, a_candidate, a_day, judged
 
@@ -105,6 +106,33 @@ def offered_to_somebody_who_is_full(past: Past) -> None:
         past.offer(f"c8{n}", "ben")
         past.beat("ann", "ben")
     past.rewrite("chats.v1", _is(chats.ChatOffered), agent_load=1)
+
+
+def given_the_slot_that_is_wrapped_up(past: Past) -> None:
+    for n in range(3):
+        past.open(f"c8{n}", past.write(f"+2782000009{n}", f"m8{n}"))
+        past.assign(f"c8{n}", "ann")
+        if n == 0:
+            past.close("c80", wrap_up=timedelta(minutes=1))
+        past.beat("ann", "ben")
+    past.rewrite("chats.v1", _is(chats.ChatAssigned, agent_id="ann"), agent_load=1)
+
+
+def kept_waiting_after_a_wrap_up(past: Past) -> None:
+    for n, agent in ((4, "ann"), (5, "ann"), (6, "ben")):
+        past.open(f"c{n}", past.write(f"+2782000000{n}", f"m{n + 1}"))
+        past.assign(f"c{n}", agent)
+    past.close("c4", wrap_up=timedelta(minutes=1))
+    past.open("c7", past.write("+27820000007", "m9"))
+    past.queue("c7")
+    past.end_wrap_up("c4")
+    _time_passes(past, 5)
+
+
+def load_kept_for_a_wrap_up_that_is_over(past: Past) -> None:
+    past.close("c3", wrap_up=timedelta(minutes=1))
+    past.end_wrap_up("c3")
+    past.loads["ben"] += 1
 
 
 def load_told_above_capacity_by_an_offer(past: Past) -> None:
@@ -303,6 +331,8 @@ DOCTORED: list[tuple[int, Callable[[Past], None]]] = [
     (2, assigned_outside_the_department),
     (3, load_told_above_capacity),
     (3, three_chats_held_at_once),
+    (3, given_the_slot_that_is_wrapped_up),
+    (3, load_kept_for_a_wrap_up_that_is_over),
     (2, accepted_outside_the_department_it_was_offered_into),
     (3, offered_to_somebody_who_is_full),
     (3, load_told_above_capacity_by_an_offer),
@@ -328,6 +358,7 @@ DOCTORED: list[tuple[int, Callable[[Past], None]]] = [
     (8, event_told_in_two_ways),
     (8, event_nobody_can_read),
     (9, queued_beside_a_free_agent),
+    (9, kept_waiting_after_a_wrap_up),
     (9, left_with_an_agent_who_is_gone),
     (10, record_never_handled),
     (10, broken_record_lost),
@@ -349,6 +380,35 @@ def test_an_offer_takes_a_slot_until_it_is_accepted_by_whoever_was_named() -> No
     past.accept("c3", department_id="service")
     past.assign("c6", "ben")
     assert [verdict.broken for verdict in judged(past).values()] == [[]] * 10
+
+
+def test_a_slot_is_taken_while_a_chat_is_wrapped_up() -> None:
+    """Ann holds a chat and wraps one up, Ben has two: a third waits beside nobody, also above a capacity."""
+    past = a_day()
+    for n, agent in ((4, "ann"), (5, "ann"), (6, "ben")):
+        past.open(f"c{n}", past.write(f"+2782000000{n}", f"m{n + 1}"))
+        past.assign(f"c{n}", agent)
+    past.close("c4", wrap_up=timedelta(minutes=1))
+    past.open("c7", past.write("+27820000007", "m9"))
+    past.queue("c7")
+    _time_passes(past, 5)
+    assert [verdict.broken for verdict in judged(past).values()] == [[]] * 10
+    past.end_wrap_up("c4")
+    past.assign("c7", "ann")
+    _time_passes(past, 5)
+    assert [verdict.broken for verdict in judged(past).values()] == [[]] * 10
+
+
+def test_a_wrap_up_may_begin_above_a_capacity_that_was_lowered_meanwhile() -> None:
+    past = a_day()
+    for n in (4, 5):
+        past.open(f"c{n}", past.write(f"+2782000000{n}", f"m{n + 1}"))
+        past.assign(f"c{n}", "ann")
+    one_slot = AgentDocument(id="ann", revision=2, name="ann", departments=("sales",), capacity=1)
+    past.say(one_slot, "desk")
+    past.close("c4", wrap_up=timedelta(minutes=1))
+    _time_passes(past, 5)
+    assert judged(past)[3].broken == []
 
 
 def test_a_chat_that_somebody_is_asked_for_waits_beside_nobody() -> None:

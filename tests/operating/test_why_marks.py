@@ -84,6 +84,14 @@ def a_fact(of: type[chats.ChatFact], /, **fields: Any) -> str:
             a_fact(chats.ChatTransferred, by=ANN, previous_agent_id="ivy"),
             "went from ivy to ann, by agent ann",
         ),
+        (
+            a_fact(chats.ChatClosed, by=ANN, reason="done", previous_agent_id="ann", wrap_up_until=desk.NOON),
+            "closed by agent ann (done); ann wraps up until 12:00:00 UTC",
+        ),
+        (
+            a_fact(chats.ChatWrapUpEnded, reason="over", previous_agent_id="ivy", agent_load=0),
+            "the wrap-up of ivy ended: over; the load of ivy is 0",
+        ),
         (a_fact(chats.ChatPrioritySet, by=ANN), "priority 0, by agent ann"),
         (
             a_fact(chats.ChatMoved, by=ANN, previous_department_id="help", reason="by_hand"),

@@ -66,6 +66,7 @@ from tests.routing.wrongs import (
     UNSAID,
     UNTIMED,
     WAIT_FOR_NOBODY,
+    WRAPPED_UP_BY_NOBODY,
 )
 
 pytestmark = pytest.mark.servers
@@ -184,7 +185,8 @@ class Days(RuleBasedStateMachine):
         self.centre.clock.time = desk.NOON
         self._hear(
             desk.a_tenant(),
-            *map(desk.a_department, DEPARTMENTS),
+            desk.a_department(DEPARTMENTS[0], wrap_up_seconds=120),
+            desk.a_department(DEPARTMENTS[1]),
             RoutingRulesDocument(
                 id="rules", revision=1, rules=(RoutingRule(department="help", keyword="help"),)
             ),
@@ -235,10 +237,13 @@ class Days(RuleBasedStateMachine):
         department=departments,
         when_full=st.sampled_from(["queue", "ticket"]),
         mode=st.sampled_from(["push", "offer", "offer"]),
+        wrap_up=st.sampled_from([0, 30, 600]),
     )
-    def a_department_s_document_changes(self, department: str, when_full: str, mode: str) -> None:
+    def a_department_s_document_changes(
+        self, department: str, when_full: str, mode: str, wrap_up: int
+    ) -> None:
         self._revision += 1
-        told = {"when_full": when_full, "mode": mode, "take_allowed": True}
+        told = {"when_full": when_full, "mode": mode, "take_allowed": True, "wrap_up_seconds": wrap_up}
         self._hear(desk.a_department(department, revision=self._revision, **told))
 
     @rule(n=nth, agent=st.none() | agents, department=st.none() | departments, stale=st.booleans())
@@ -384,6 +389,20 @@ class Days(RuleBasedStateMachine):
             f"select 1 from chats where cast(cast(offer as jsonb) ->> 'expires_at' as timestamptz) <= '{now}'"
         )
         assert self.centre.run(self.centre.contact.rows(late)) == []
+
+    @invariant()
+    def no_wrap_up_outlives_its_time_or_is_forgotten(self) -> None:
+        assert self.centre.run(self.centre.contact.rows(WRAPPED_UP_BY_NOBODY)) == []
+        now = self.centre.clock.time.isoformat()
+        late = f"select chat_id from chats where wrap_up_until <= '{now}'"
+        assert self.centre.run(self.centre.contact.rows(late)) == []
+        # The pair's row tells of it as long as the chat does, for its next chat to find it.
+        unknown = """
+            select p.pair_key from pairs p left join chats c on c.pair_key = p.pair_key
+                and c.chat_id = p.last_chat_id
+            where p.last_closed_at is not null and p.wrapping_up <> (c.wrap_up_until is not null)
+        """
+        assert self.centre.run(self.centre.contact.rows(unknown)) == []
 
     @invariant()
     def our_last_word_is_one_that_may_have_arrived(self) -> None:

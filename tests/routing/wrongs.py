@@ -21,13 +21,18 @@ HELD_UNASSIGNED = """
 MISCOUNTED = """
     select a.agent_id, a.load, count(c.chat_id) from agents a
     left join chats c on c.tenant_id = a.tenant_id
-        and ((c.agent_id = a.agent_id and c.state = 'assigned') or c.offered_to = a.agent_id)
+        and ((c.agent_id = a.agent_id and c.state = 'assigned') or c.offered_to = a.agent_id
+            or (c.previous_agent_id = a.agent_id and c.wrap_up_until is not null))
     group by a.tenant_id, a.agent_id, a.load having a.load <> count(c.chat_id)
 """
 UNTIMED = """
     select c.chat_id from chats c where c.state = 'assigned' and c.last_word = 'customer' and not c.flagged
     and not exists (
         select from due d where d.kind = 'answer_overdue' and d.key = c.tenant_id || ':' || c.chat_id)
+"""
+WRAPPED_UP_BY_NOBODY = """
+    select chat_id, state, previous_agent_id from chats
+    where wrap_up_until is not null and (state <> 'closed' or previous_agent_id is null)
 """
 OFFERED_IN_VAIN = """
     select c.chat_id, c.offered_to from chats c

@@ -7,7 +7,7 @@ from ops.checker.history import Key
 from ops.checker.story import Story, Told, steps
 from ops.checker.stretches import Stretch, slots
 from ops.checker.verdict import Verdict
-from shared.contracts.chats import ChatAssigned, ChatOffered, ChatPendingUnmarked, ChatTransferred
+from shared.contracts.chats import ChatAssigned, ChatClosed, ChatOffered, ChatPendingUnmarked, ChatTransferred
 
 _NAME = "load never above capacity"
 
@@ -56,7 +56,8 @@ def _held_too_many(story: Story, held: dict[Key, list[Stretch]]) -> Iterator[str
     """Count the chats an agent surely held at once, whatever the events say of their load.
 
     A pending chat that woke, and an offer that was accepted, may exceed the capacity and are left out; so
-    are chats from before a capacity was lowered, for only what is new is judged.
+    are chats from before a capacity was lowered, for only what is new is judged. A wrap-up is nothing new:
+    it is counted for what comes while it lasts.
     """
     for agent, stretches in held.items():
         counted = [one for one in stretches if one.surely and not _theirs_before(one)]
@@ -67,7 +68,8 @@ def _held_too_many(story: Story, held: dict[Key, list[Stretch]]) -> Iterator[str
         load = 0
         for _, begins, stretch in moments:
             load += 1 if begins else -1
-            if begins and load > (most := _most(story, agent, stretch.began)):
+            new = begins and not isinstance(stretch.began.event.data, ChatClosed)
+            if new and load > (most := _most(story, agent, stretch.began)):
                 yield f"{agent[1]} held {load} chats of {most} when chat {stretch.chat[1]} came"
 
 
@@ -84,13 +86,15 @@ def _had_its_slot(told: Told) -> bool:
 
 
 def _miscounted(story: Story) -> Iterator[str]:
-    """In the end the load that routing keeps is what it keeps for the agent, held or offered."""
+    """In the end the load that routing keeps is what it keeps for the agent: held, offered, wrapped up."""
     counted: dict[Key, int] = defaultdict(int)
     for (tenant_id, _), chat in story.history.databases.chats.items():
         if chat.state == "assigned" and chat.agent_id is not None:
             counted[(tenant_id, chat.agent_id)] += 1
         if chat.offered_to is not None:
             counted[(tenant_id, chat.offered_to)] += 1
+        if chat.wrapped_up_by is not None:
+            counted[(tenant_id, chat.wrapped_up_by)] += 1
     for agent, load in story.history.databases.loads.items():
         if load != counted[agent]:
-            yield f"{agent[1]} is kept with a load of {load} and holds or is offered {counted[agent]} chats"
+            yield f"{agent[1]} is kept with a load of {load} and has {counted[agent]} slots taken by chats"

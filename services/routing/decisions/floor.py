@@ -25,6 +25,7 @@ from services.routing.decisions.placement import (
     refused,
 )
 from services.routing.decisions.rules import fallbacks
+from services.routing.decisions.slots import held_until, may_go_on
 from services.routing.model import (
     NOTHING_KNOWN,
     PARTED,
@@ -63,6 +64,7 @@ HAND_OVER = "hand_over"
 OFFER_OVER = "offer_over"
 RECEIVER_LEFT = "receiver_left"
 DEPARTMENT_CLOSES = "department_closes"
+WRAP_UP_OVER = "wrap_up_over"
 _MOMENT = timedelta(microseconds=1)
 SYSTEM = Actor(role="system")
 
@@ -195,9 +197,9 @@ class Floor:
         if (department := self.department(key)) is None:
             return self._hold(cause, chat, {"verdict": "department_missing"}, reason)
         ahead = 0 if serving else self._ahead.get(key, 0)
-        placement = self._place(department, chat, ahead)
+        placement = self._place(cause, department, chat, ahead)
         if isinstance(placement, Divert) and placement.reason in NOBODY_THERE and department.fallback_id:
-            instead, found, asked = self._fall_back(department, chat, placement)
+            instead, found, asked = self._fall_back(cause, department, chat, placement)
             if instead is not department:
                 told = {"reason": placement.reason, "why": {**placement.why, **asked}}
                 chat = self.move(cause, chat, instead.department_id, **told)
@@ -212,19 +214,48 @@ class Floor:
             case Divert(why_not, next_open_at, why):
                 return self.divert(cause, chat, why_not, next_open_at=next_open_at, why=why)
 
-    def _place(self, department: Department, chat: Chat, ahead: int) -> Placement:
+    def _place(self, cause: Cause, department: Department, chat: Chat, ahead: int) -> Placement:
         ranking, calendar = self.ranking(department.key), self.calendar(department)
+        last = self._leave_wrap_up(cause, department, chat)
         passed = chat.passed_by.split(PARTED)
         choice = self._choose_next(department, frozenset(passed)) if chat.passed_by else None
         choice = choice or ranking.choose()
+        ahead = 0 if last else ahead
         found = place(department, calendar, choice, ahead=ahead, now=self.now, turn=ranking.turn)
         closing = self.closing(chat.pair.key)
+        if last is not None:
+            found = replace(found, why={**found.why, "wrap_up_of": last.chat_id})
         if chat.passed_by:
             found = replace(found, why={**found.why, "passed_by": passed})
         if closing is None or not isinstance(found, Assign) or closing.agent_id in passed:
             return found
         before = self.agents.get((chat.tenant_id, closing.agent_id or ""))
         return prefer(found, before, closing, department, self.now)
+
+    def _leave_wrap_up(self, cause: Cause, department: Department, chat: Chat) -> Chat | None:
+        """Free the slot held after the pair's last chat if its agent gets this one; return the last chat."""
+        closing = self.closing(chat.pair.key)
+        if closing is None or not closing.wrapping_up or closing.agent_id in chat.passed_by.split(PARTED):
+            return None
+        last = self.chats.get((chat.tenant_id, closing.chat_id))
+        agent = self.agents.get(last.wrapped_up_by) if last is not None and last.wrapped_up_by else None
+        if last is None or agent is None:
+            return None
+        calendar = self.calendar(department)
+        fits = may_go_on(agent, closing, department, calendar, self.now)
+        return self.end_wrap_up(cause, last, "continued") if fits else None
+
+    def end_wrap_up(self, cause: Cause, chat: Chat, reason: str, **told: Any) -> Chat:
+        """Give back the slot that was held after a chat's end."""
+        if (key := chat.wrapped_up_by) is None:
+            return chat
+        load = self.free_slot(key).load if key in self.agents else None
+        self.outcome.cancel.append((WRAP_UP_OVER, due_name(chat.key)))
+        closing = self.closing(chat.pair.key)
+        if closing is not None and closing.chat_id == chat.chat_id:
+            self._closings[chat.pair.key] = replace(closing, wrapping_up=False)
+        told = {"reason": reason, "agent_load": load, **told}
+        return self.tell(cause, chat.after(wrap_up_until=None), chats.ChatWrapUpEnded, **told)
 
     def _choose_next(self, department: Department, passed: frozenset[str]) -> Choice | None:
         turn = self.ranking(department.key).turn
@@ -235,7 +266,7 @@ class Floor:
         return self._closings.get(pair_key) or self.facts.closings.get(pair_key)
 
     def _fall_back(
-        self, department: Department, chat: Chat, divert: Divert
+        self, cause: Cause, department: Department, chat: Chat, divert: Divert
     ) -> tuple[Department, Placement, Mapping[str, Any]]:
         """Return the first fallback that assigns or queues, else the divert, and who was asked before."""
         asked: list[Mapping[str, Any]] = []
@@ -243,7 +274,7 @@ class Floor:
             other = self.department(key)
             if other is None or not self.can_place(key):
                 continue
-            found = self._place(other, chat, self._ahead.get(key, 0))
+            found = self._place(cause, other, chat, self._ahead.get(key, 0))
             if isinstance(found, Assign | Queue):
                 return other, found, {"fallbacks": asked} if asked else {}
             if len(asked) < NAMED:
@@ -341,14 +372,27 @@ class Floor:
         return self.tell(cause, chat.after(ticket_id=ticket_id), chats.ChatDiverted, reason=reason, **told)
 
     def close(self, cause: Cause, chat: Chat, **told: Any) -> Chat:
-        """End a chat."""
+        """End a chat. Where its department lets agents wrap up, the slot that it took stays held for that."""
         chat = self.end_offer(cause, chat, "closed")
-        chat = self._leave_queue(self.release(chat))
+        until = self._wrap_up(chat)
+        chat = self._leave_queue(self.release(chat, keeps_slot=until is not None))
         self._open.pop(chat.pair.key, None)
         if chat.last_word == "business":
             self.expect_nothing(chat)
-        self._closings[chat.pair.key] = Closing(chat.chat_id, chat.previous_agent_id, self.now)
-        return self.tell(cause, chat.after(state=State.CLOSED), chats.ChatClosed, **told)
+        closing = Closing(chat.chat_id, chat.previous_agent_id, self.now, until is not None)
+        self._closings[chat.pair.key] = closing
+        chat = chat.after(state=State.CLOSED, wrap_up_until=until)
+        return self.tell(cause, chat, chats.ChatClosed, wrap_up_until=until, **told)
+
+    def _wrap_up(self, chat: Chat) -> datetime | None:
+        key = self.current(chat.department)
+        if chat.state is not State.ASSIGNED or chat.agent is None or key is None:
+            return None
+        until = held_until(self.agents[chat.agent], self.department(key), self.now)
+        if until is not None:
+            due = Due(WRAP_UP_OVER, due_name(chat.key), chat.tenant_id, until, sweep=True)
+            self.outcome.schedule.append(due)
+        return until
 
     def answer_due(self, chat: Chat) -> datetime | None:
         """Return when the chat's agent has left the customer without an answer for too long; None: never."""
@@ -368,7 +412,7 @@ class Floor:
         kind = CUSTOMER_SILENT if chat.last_word == "business" else ANSWER_OVERDUE
         self.outcome.cancel.append((kind, due_name(chat.key)))
 
-    def release(self, chat: Chat) -> Chat:
+    def release(self, chat: Chat, *, keeps_slot: bool = False) -> Chat:
         """Take a chat from its agent, whose slot is then free for whoever waits in their departments."""
         if chat.agent is None or chat.state is State.CLOSED:
             return chat
@@ -377,7 +421,8 @@ class Floor:
             return chat.but(previous_agent_id=chat.agent_id, agent_id=None, pending_until=None)
         if chat.last_word == "customer":
             self.expect_nothing(chat)
-        self.free_slot(chat.agent)
+        if not keeps_slot:
+            self.free_slot(chat.agent)
         return chat.but(previous_agent_id=chat.agent_id, agent_id=None)
 
     def hold_out(self, cause: Cause, chat: Chat, offer: Offer, why: Any) -> Chat:

@@ -15,6 +15,7 @@ from services.routing.decisions.floor import (
     RECEIVER_LEFT,
     WAIT_LIMITS,
     WAITED_TOO_LONG,
+    WRAP_UP_OVER,
 )
 from services.routing.decisions.keywords import ends_chat
 from services.routing.decisions.rules import department_for, fallbacks
@@ -129,7 +130,7 @@ def needs_of_dues(dues: Iterable[Due]) -> Needs:
         if row.kind == AGENT_LOST:
             needs.agents.add(key)
             needs.held.add(key)
-        elif row.kind in {WAITED_TOO_LONG, CUSTOMER_SILENT, OFFER_OVER}:
+        elif row.kind in {WAITED_TOO_LONG, CUSTOMER_SILENT, OFFER_OVER, WRAP_UP_OVER}:
             needs.chats.add(key)
         elif row.kind == ANSWER_OVERDUE:
             needs.chats.add(key)

@@ -23,7 +23,7 @@ from shared.contracts import chats
 _STATES = {Verdict.AWAY: "away", Verdict.OFFLINE: "offline"}
 _ALWAYS = ((Hours(time(0), time(0)),),) * 7
 _NEVER: tuple[tuple[Hours, ...], ...] = ((),) * 7
-_BESIDE = frozenset({"silent", "passed_by", "fallbacks", "receiver"})
+_BESIDE = frozenset({"silent", "passed_by", "fallbacks", "receiver", "wrap_up_of"})
 """What a record may hold beside the inputs of a placement."""
 
 _DECISIONS = (

@@ -14,6 +14,7 @@ from services.routing.decisions.floor import (
     SERVE_QUEUE,
     WAIT_LIMITS,
     WAITED_TOO_LONG,
+    WRAP_UP_OVER,
     Floor,
 )
 from services.routing.decisions.handing_over import hand_on
@@ -21,6 +22,7 @@ from services.routing.decisions.limits import limits_changed, look_at_limits, wa
 from services.routing.decisions.offers import end_those_into, offer_over, receiver_left
 from services.routing.decisions.pending import pending_over
 from services.routing.decisions.silence import customer_silent
+from services.routing.decisions.wrap_up import wrap_up_over
 from services.routing.model import LOOK_AT, Chat, Key, State, due_key
 from shared.contracts.event import Cause, derived_id
 from shared.platform.outcome import Due
@@ -31,6 +33,7 @@ _OF_ONE_CHAT = {
     OFFER_OVER: offer_over,
     PENDING_OVER: pending_over,
     WAITED_TOO_LONG: waited_too_long,
+    WRAP_UP_OVER: wrap_up_over,
 }
 """Timers about one chat, each with its rule."""
 _WAITING = frozenset({State.QUEUED, State.DIVERTED})

@@ -27,6 +27,7 @@ from services.routing.store.directory import Directory
 from services.routing.store.hand_overs import HandOvers
 from services.routing.store.shortlist import Wanted, shortlist
 from shared.contracts.event import Event, Model
+from shared.contracts.pair import Pair
 
 PlacesInto = Callable[
     [Needs, Mapping[Key, Chat], Mapping[Key, Agent], Mapping[str, Documents]], dict[Key, int]
@@ -71,9 +72,9 @@ class Store:
         needs.assigned_by_hand |= {key for keys in handed_over.values() for key in keys}
         pairs = needs.pairs | await self._chats.pairs_of(tx, wanted)
         known, closings = await self._chats.lock_pairs(tx, pairs)
-        chats = await self._chats.read(tx, known, wanted)
+        chats = await self._chats.read(tx, known, wanted | _wrapped_up(closings))
         directory = await self._directory.read(tx, needs.tenants)
-        owners = {key for chat in chats.values() for key in (chat.agent, chat.receiver) if key is not None}
+        owners = {key for chat in chats.values() for key in _with_a_slot(chat) if key is not None}
         guess = await self._agents.read(tx, owners)
         locked = places_into(needs, chats, guess, directory)
         # One that is parked may wake: its agent has a chat more then.
@@ -153,6 +154,17 @@ def _wanted(
         strategy = department.strategy if department is not None else "least_loaded"
         found[key] = Wanted(size, strategy, turns.get(key, ""))
     return found
+
+
+def _with_a_slot(chat: Chat) -> tuple[Key | None, ...]:
+    """Return who has a slot taken by a chat, in whatever way."""
+    return (chat.agent, chat.receiver, chat.wrapped_up_by)
+
+
+def _wrapped_up(closings: Mapping[str, Closing]) -> set[Key]:
+    """Return the last chats of pairs whose slot is still held: the next chat may go on in it."""
+    ended = ((Pair.parse(pair_key), one) for pair_key, one in closings.items() if one.wrapping_up)
+    return {(pair.tenant_id, one.chat_id) for pair, one in ended}
 
 
 def _last_agents(needs: Needs, chats: Mapping[Key, Chat], closings: Mapping[str, Closing]) -> set[Key]:

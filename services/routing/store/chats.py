@@ -39,6 +39,7 @@ _COLUMNS = {
     "pending_until": "timestamptz",
     "flagged": "boolean",
     "passed_by": "text",
+    "wrap_up_until": "timestamptz",
     # The last two are written otherwise than the others.
     "said": "text",
     "offer": "text",
@@ -92,7 +93,8 @@ class Chats:
             return known, {}
         rows = await tx.execute(
             text(
-                "with locked as materialized (select pair_key, last_chat_id, last_agent_id, last_closed_at"
+                "with locked as materialized"
+                " (select pair_key, last_chat_id, last_agent_id, last_closed_at, wrapping_up"
                 f" from pairs where pair_key in ({_PAIRS}) order by pair_key for update) "
                 "select * from locked where last_closed_at is not null"
             ),
@@ -108,15 +110,17 @@ class Chats:
         await tx.execute(
             text(
                 "update pairs p set last_chat_id = u.chat_id, last_agent_id = u.agent_id,"
-                " last_closed_at = u.closed_at from unnest(cast(:pairs as text[]), cast(:chats as text[]),"
-                " cast(:agents as text[]), cast(:ends as timestamptz[]))"
-                " as u(pair_key, chat_id, agent_id, closed_at) where p.pair_key = u.pair_key"
+                " last_closed_at = u.closed_at, wrapping_up = u.wrapping_up"
+                " from unnest(cast(:pairs as text[]), cast(:chats as text[]),"
+                " cast(:agents as text[]), cast(:ends as timestamptz[]), cast(:wrapping_up as boolean[]))"
+                " as u(pair_key, chat_id, agent_id, closed_at, wrapping_up) where p.pair_key = u.pair_key"
             ),
             {
                 "pairs": pairs,
                 "chats": [closings[pair].chat_id for pair in pairs],
                 "agents": [closings[pair].agent_id for pair in pairs],
                 "ends": [closings[pair].at for pair in pairs],
+                "wrapping_up": [closings[pair].wrapping_up for pair in pairs],
             },
         )
 

@@ -91,6 +91,7 @@ def _department(
         offer_timeout=timedelta(seconds=document.offer_seconds),
         fallback_id=moves.get(document.fallback, document.fallback) if document.fallback else None,
         last_agent_within=timedelta(seconds=document.last_agent_seconds),
+        wrap_up=timedelta(seconds=document.wrap_up_seconds),
         revision=document.revision,
     )
 

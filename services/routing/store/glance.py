@@ -37,7 +37,7 @@ class _Chats(Chats):
         wanted = set(pairs)
         rows = await tx.execute(
             text(
-                "select pair_key, last_chat_id, last_agent_id, last_closed_at from pairs"
+                "select pair_key, last_chat_id, last_agent_id, last_closed_at, wrapping_up from pairs"
                 " where pair_key = any(cast(:pairs as text[])) and last_closed_at is not null"
             ),
             {"pairs": sorted(wanted)},
