@@ -18,6 +18,7 @@ from services.routing.decisions import (
     people,
     replay,
     taking,
+    wrap_up,
 )
 from services.routing.decisions.fold import Step
 from services.routing.handlers import RoutingHandlers
@@ -39,6 +40,7 @@ STEPS: dict[str, Step] = {
     "chatdesk.message.revoked.v1": inbound.message_changed,
     "chatdesk.chat.reply.v1": acts.reply,
     "chatdesk.chat.close.v1": acts.close,
+    "chatdesk.chat.end_wrap_up.v1": wrap_up.end_wrap_up,
     "chatdesk.chat.assign.v1": acts.assign,
     "chatdesk.chat.take.v1": taking.take,
     "chatdesk.chat.transfer.v1": offers.transfer,

@@ -75,6 +75,10 @@ class ChatClose(ChatCommand):
     survey: Flag | None = None
 
 
+class ChatEndWrapUp(ChatCommand):
+    """Free the slot that is held after the chat's end: its agent is done with it."""
+
+
 class ChatMarkPending(ChatCommand):
     """Park the chat, at most until ``until``."""
 

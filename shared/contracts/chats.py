@@ -229,7 +229,8 @@ class ChatClosed(ChatFact):
 class ChatWrapUpEnded(ChatFact):
     """The slot that was held after the chat's end is free; ``agent_load`` is that of ``previous_agent_id``.
 
-    ``reason`` is ``over``, its time was; or ``continued``, the customer wrote and goes on in it.
+    ``reason`` is ``over``, its time was; ``done``, somebody said so; or ``continued``, the customer wrote
+    and goes on in it.
     """
 
     by: Actor | None = None

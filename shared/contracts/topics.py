@@ -181,6 +181,7 @@ TOPICS = (
         types={
             "chatdesk.chat.reply.v1": chat_commands.ChatReply,
             "chatdesk.chat.take.v1": chat_commands.ChatTake,
+            "chatdesk.chat.end_wrap_up.v1": chat_commands.ChatEndWrapUp,
             "chatdesk.chat.assign.v1": chat_commands.ChatAssign,
             "chatdesk.chat.transfer.v1": chat_commands.ChatTransfer,
             "chatdesk.chat.accept_offer.v1": chat_commands.ChatAcceptOffer,

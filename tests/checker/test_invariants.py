@@ -406,6 +406,7 @@ def test_a_wrap_up_may_begin_above_a_capacity_that_was_lowered_meanwhile() -> No
         past.assign(f"c{n}", "ann")
     one_slot = AgentDocument(id="ann", revision=2, name="ann", departments=("sales",), capacity=1)
     past.say(one_slot, "desk")
+    _time_passes(past, 2)
     past.close("c4", wrap_up=timedelta(minutes=1))
     _time_passes(past, 5)
     assert judged(past)[3].broken == []

@@ -24,6 +24,7 @@ from shared.contracts.chat_commands import (
     ChatClose,
     ChatCommand,
     ChatDeclineOffer,
+    ChatEndWrapUp,
     ChatFlag,
     ChatHandOver,
     ChatMarkPending,
@@ -282,6 +283,15 @@ class Days(RuleBasedStateMachine):
         if (chat := self._chat(n)) is not None:
             by = Actor(role="agent", id=chat.agent_id or "ann") if by_holder else SUPERVISOR
             self._hear(ChatClose(by=by, chat_id=chat.chat_id))
+
+    @rule(n=nth, by_agent=st.booleans())
+    def somebody_is_done_with_what_a_chat_left_to_do(self, n: int, *, by_agent: bool) -> None:
+        query = "select chat_id, previous_agent_id from chats where wrap_up_until is not null"
+        if held := sorted(map(tuple, self.centre.run(self.centre.contact.rows(query)))):
+            chat_id, agent = held[n % len(held)]
+            by = Actor(role="agent", id=agent) if by_agent else SUPERVISOR
+            self._hear(ChatEndWrapUp(by=by, chat_id=chat_id))
+            assert (chat_id, agent) not in map(tuple, self.centre.run(self.centre.contact.rows(query)))
 
     @rule(agent=agents, to=st.none() | agents, department=st.none() | departments)
     def everything_of_an_agent_is_handed_over(

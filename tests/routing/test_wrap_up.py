@@ -4,21 +4,25 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from services.routing.app import STEPS
+from services.routing.app import STEPS, unlike
 from services.routing.decisions.fold import fold
 from services.routing.model import Agent, Changes, Chat, Closing, Department, Documents, Facts, State, Tenant
-from shared.contracts.chat_commands import ChatClose, ChatMarkPending
-from shared.contracts.chats import ChatClosed, ChatFact, ChatWrapUpEnded
+from shared.contracts.actors import Actor
+from shared.contracts.chat_commands import ChatClose, ChatEndWrapUp, ChatMarkPending
+from shared.contracts.chats import ChatClosed, ChatCommandRefused, ChatFact, ChatWrapUpEnded
+from shared.contracts.event import Event, Model
 from shared.platform.database import Database
 from tests import desk_events as desk
 from tests.conftest import Migrated
 from tests.desk_events import NOON, TENANT, a_message, received
 from tests.routing.builders import (
+    ADA,
     ANN,
+    BOB,
     SUE,
     a_calendar,
     a_chat,
@@ -166,10 +170,89 @@ def test_whether_a_customer_who_writes_again_has_the_slot_of_their_agent_s_wrap_
     changes = fold(known, [received(a_message())], STEPS, NOON)
     chat = said(changes, ChatFact)[-1]
     ends = [one.reason for one in said(changes, ChatWrapUpEnded)]
+    if chat.state == "assigned":
+        assert list(unlike(cast(Event[ChatFact], changes.outcome.outgoing[-1]), {})) == []
     assert (chat.agent_id, chat.state, load_of(known, changes, "ann"), ends) == expected
     if ends:
         assert chat.why["wrap_up_of"] == "chat-before"
         assert changes.closings[ENDED.pair.key].wrapping_up is False
+
+
+def done(**command: Any) -> ChatEndWrapUp:
+    return ChatEndWrapUp(**{"by": ANN, "chat_id": "chat-before", **command})
+
+
+DONE = done()
+
+
+@pytest.mark.parametrize(
+    ("known", "command", "reason", "detail"),
+    [
+        pytest.param(ENDED, DONE, None, None, id="whose it is"),
+        pytest.param(ENDED, done(by=SUE), None, None, id="a supervisor"),
+        pytest.param(ENDED, done(by=ADA), None, None, id="an admin"),
+        pytest.param(ENDED, done(by=BOB), "not_your_chat", None, id="somebody else"),
+        pytest.param(
+            ENDED,
+            done(by=Actor(role="customer")),
+            "role_not_allowed",
+            "by.role is 'customer', allowed here: agent, supervisor, admin",
+            id="the customer",
+        ),
+        pytest.param(
+            ENDED.but(wrap_up_until=None),
+            DONE,
+            "not_wrapping_up",
+            "chat_id names a chat that is closed, and that nobody wraps up",
+            id="when it is over",
+        ),
+        pytest.param(
+            an_assigned_chat(chat_id="chat-before"),
+            DONE,
+            "not_wrapping_up",
+            "chat_id names a chat that is assigned, and that nobody wraps up",
+            id="before the end",
+        ),
+        pytest.param(
+            ENDED,
+            done(expected_assignment_version=0),
+            "stale_assignment",
+            "expected_assignment_version is 0, the chat's is 1",
+            id="by an older view",
+        ),
+        pytest.param(
+            a_chat(chat_id="another"),
+            DONE,
+            "unknown_chat",
+            "chat_id 'chat-before' is no chat of this tenant",
+            id="of an unknown chat",
+        ),
+    ],
+)
+def test_who_may_say_that_a_wrap_up_is_done(
+    known: Chat, command: ChatEndWrapUp, reason: str | None, detail: str | None
+) -> None:
+    changes = fold(here(known, FULL), [received(command)], STEPS, NOON)
+    (told,) = (event.data for event in changes.outcome.outgoing)
+    if reason is None:
+        assert isinstance(told, ChatWrapUpEnded)
+        assert (told.reason, told.by, told.previous_agent_id, told.agent_load) == (
+            "done",
+            command.by,
+            "ann",
+            2,
+        )
+        assert ("wrap_up_over", "acme:chat-before") in changes.outcome.cancel
+    else:
+        assert isinstance(told, ChatCommandRefused)
+        assert (told.reason, told.detail, changes.agents) == (reason, detail, ())
+
+
+def test_a_slot_is_given_back_once_however_often_somebody_says_so() -> None:
+    known = here(ENDED, FULL)
+    changes = fold(known, [received(DONE), received(DONE)], STEPS, NOON)
+    assert [one.reason for one in said(changes, ChatCommandRefused)] == ["not_wrapping_up"]
+    assert load_of(known, changes, "ann") == 2
 
 
 def test_a_chat_that_ends_and_goes_on_in_one_batch_is_hers_in_the_same_slot() -> None:
@@ -219,6 +302,17 @@ async def test_who_waits_gets_the_slot_the_moment_the_wrap_up_is_over(office: Of
     assert (await office.chats())[3] == ("assigned", "ann")
     (ended,) = await office.said(ChatWrapUpEnded)
     assert (ended.reason, ended.previous_agent_id, ended.agent_load) == ("over", "ann", 1)
+
+
+@pytest.mark.servers
+async def test_who_is_done_early_gets_the_next_chat_at_once_and_no_second_one_later(office: Office) -> None:
+    await office.writes(1, 2, 3, 4)
+    await closes(office, 1)
+    await office.hears(ChatEndWrapUp(by=ANN, chat_id=await office.chat_id(1)))
+    assert (await office.queue(), await load(office)) == ([4], 2)
+    await office.goes_by(minutes=5)
+    assert (await office.queue(), await load(office)) == ([4], 2)
+    assert [one.reason for one in await office.said(ChatWrapUpEnded)] == ["done"]
 
 
 @pytest.mark.servers
@@ -322,7 +416,9 @@ async def test_loads_stay_right_when_ends_closes_and_new_messages_meet(office: O
         await office.contact.hear_at_once([[ChatClose(by=SUE, chat_id=chat_id)] for (chat_id,) in live])
         office.clock.time += MINUTE
         again = [n for n in customers if n % 3]
-        batches = [[a_message(customer=f"+278200000{n:02}", sent_at=office.clock.time)] for n in again]
+        at = office.clock.time
+        batches: list[list[Model]] = [[a_message(customer=f"+278200000{n:02}", sent_at=at)] for n in again]
+        batches += [[ChatEndWrapUp(by=SUE, chat_id=chat_id)] for (chat_id,) in live[::2]]
         await asyncio.gather(office.contact.sweep(), office.contact.hear_at_once(batches))
         assert await office.contact.rows(MISCOUNTED) == []
         await office.contact.sweep()

@@ -74,8 +74,12 @@ def not_live_or_stale(chat: Chat, command: ChatCommand) -> str | None:
     """Refuse what is asked of a chat that is not live, or that went on meanwhile."""
     if chat.state not in LIVE:
         return "chat_not_live"
-    expected = command.expected_assignment_version
-    return "stale_assignment" if expected is not None and expected != chat.assignment_version else None
+    return "stale_assignment" if is_stale(chat, command) else None
+
+
+def is_stale(chat: Chat, command: ChatCommand) -> bool:
+    """Say whether a command was given by an older view of who has the chat."""
+    return command.expected_assignment_version not in {None, chat.assignment_version}
 
 
 def holds(chat: Chat, by: Actor) -> bool:

@@ -124,6 +124,8 @@ def _detail(floor: Floor, tenant_id: str, command: ChatCommand, chat: Chat | Non
             return f"by.role is {command.by.role!r}, allowed here: {', '.join(_roles(command))}"
         case "unknown_chat":
             return f"chat_id {command.chat_id!r} is no chat of this tenant"
+        case "not_wrapping_up" if chat is not None:
+            return f"chat_id names a chat that is {chat.state}, and that nobody wraps up"
         case "chat_not_live" | "stale_assignment" | "not_queued" | "already_offered" | "not_your_offer" if (
             chat is not None
         ):
