@@ -13,6 +13,7 @@ _STRATEGIES = {
 _PARTS = 6
 """Of a recorded candidate: id, verdict, load, capacity, version of their state, last given a chat."""
 _PASSED_OVER = {
+    "lacks_skill": "passed over, lacks a skill",
     "full": "passed over, full",
     "draining": "passed over, finishing up",
     "away": "passed over, away",
@@ -40,6 +41,8 @@ def placement(why: Mapping[str, Any]) -> Iterator[str]:
     yield from _documents(why)
     if ahead := why.get("ahead"):
         yield f"{ahead} waited before it"
+    if isinstance(asks := why.get("skills"), Mapping):
+        yield _skills(asks)
     if why.get("last_turn"):
         yield f"{why['last_turn']} had the turn before"
     if why.get("wrap_up_of"):
@@ -53,6 +56,16 @@ def placement(why: Mapping[str, Any]) -> Iterator[str]:
     for asked in why.get("fallbacks") or ():
         if isinstance(asked, Mapping):
             yield f"fallback {_named(asked.get('department'))} was asked: {words(str(asked.get('verdict')))}"
+
+
+def _skills(asks: Mapping[str, Any]) -> str:
+    """Tell what a chat asks for, and whether that was held to."""
+    told = f"the chat asks for {', '.join(map(str, asks.get('asked') or ()))}"
+    if not asks.get("relaxed"):
+        return f"{told}: held to while it waits for somebody with it"
+    return told + (
+        ": who has it came first" if asks.get("held_to") else ": nobody with it was free, anybody would do"
+    )
 
 
 def _documents(why: Mapping[str, Any]) -> Iterator[str]:

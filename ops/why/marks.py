@@ -28,6 +28,8 @@ def of_marks(fact: Model) -> str | None:
         case chats.ChatMessageChanged(change="failed"):
             waits = ": they wait for an answer again" if fact.last_word == "customer" else ""
             line = f"a message of ours did not reach the customer{waits}"
+        case chats.ChatSkillsRelaxed() as relaxed:
+            line = f"nobody with {', '.join(relaxed.skills)} was free for long enough: anybody may have it"
         case chats.ChatAlerted() as alert:
             line = f"supervisors were alerted: {words(alert.kind)} since {alert.due_at:%H:%M:%S} UTC"
         case _:

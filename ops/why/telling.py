@@ -17,7 +17,7 @@ _TOLD_BESIDE = frozenset({*chats.ChatFact.model_fields, "content", "received_at"
 """Fields that every fact repeats, or that nobody asks a decision for: customers' words above all."""
 _READ_AS = frozenset(
     {"strategy", "department", "calendar", "when_full", "ahead", "shortlist", "counts", "last_turn"}
-    | {"last_agent", "receiver", "fallbacks", "rule", "rules", "tenant_revision", "wrap_up_of"}
+    | {"last_agent", "receiver", "skills", "fallbacks", "rule", "rules", "tenant_revision", "wrap_up_of"}
 )
 
 
@@ -67,7 +67,8 @@ def _line(event: Event[Model]) -> str:
         case chats.ChatClosed() as closed:
             line = f"closed by {who(closed.by)}{because(closed.reason)}{wrap_up(closed)}"
         case chats.ChatOpened() as opened:
-            line = f"opened for {opened.department_id}"
+            asks = f", asks for {', '.join(opened.skills)}" if opened.skills else ""
+            line = f"opened for {opened.department_id}{asks}"
         case chats.ChatCommandRefused() as refused:
             line = _refusal(refused)
         case _:

@@ -138,6 +138,10 @@ class Chat(Changeable):
     """Ids of members who did not accept it since it began to wait, parted by `PARTED`."""
     wrap_up_until: datetime | None = None
     """How long the slot of a chat that ended is held for who had it last; None when it is free."""
+    skills: str = ""
+    """Those it asks for, sorted, parted by `PARTED`."""
+    skills_relaxed: bool = False
+    """Whether it waits for anybody by now; of a chat that does not wait this says nothing."""
 
     def after(self, **changes: Any) -> Self:
         """Return the chat's next version, with these fields changed."""
@@ -190,6 +194,7 @@ class Agent(Changeable):
     departments: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset({"agent"})
     """None for somebody who is retired: they keep what they hold and get nothing new."""
+    skills: frozenset[str] = frozenset()
     state: str = "offline"
     draining: bool = False
     presence_version: int = 0
@@ -245,6 +250,7 @@ class Department:
     fallback_id: str | None = None
     last_agent_within: timedelta = timedelta(hours=24)
     wrap_up: timedelta = timedelta(0)
+    relax_skills_after: timedelta = timedelta(seconds=60)
     revision: int = 0
 
     @property
@@ -278,7 +284,7 @@ class Calendar:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Messages that match every field given go to ``department_id``."""
+    """Messages that match every field given go to ``department_id``, and ask for ``skills``."""
 
     department_id: str
     channel: str | None = None
@@ -286,6 +292,7 @@ class Rule:
     keyword: str | None = None
     language: str | None = None
     hint: str | None = None
+    skills: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -378,6 +385,8 @@ class Facts:
     closings: dict[str, Closing] = field(default_factory=dict)
     """Per locked pair the end of its last chat."""
     queues: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
+    takeable: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
+    """What waits in departments and somebody could take, but for those who ask for skills in vain."""
     held: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     left: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     """What waits in retired departments, queued or as a ticket."""
@@ -413,6 +422,7 @@ class Needs:
     ending_pairs: set[str] = field(default_factory=set)
     """Chats that may end in this batch, and pairs whose chat may: their next message opens another."""
     queues: set[Key] = field(default_factory=set)
+    takeable: set[Key] = field(default_factory=set)
     held: set[Key] = field(default_factory=set)
     left: set[Key] = field(default_factory=set)
     receivers: set[Key] = field(default_factory=set)

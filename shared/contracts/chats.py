@@ -42,9 +42,13 @@ class ChatFact(Model):
 
 
 class ChatOpened(ChatFact):
-    """A new chat. It ``continues`` one of the pair that was closed up to 15 minutes before."""
+    """A new chat. It ``continues`` one of the pair that was closed up to 15 minutes before.
+
+    ``skills`` are those it asks for, if any.
+    """
 
     continues: Id | None = None
+    skills: tuple[Word, ...] | None = None
 
 
 class ChatMessageAdded(ChatFact):
@@ -74,6 +78,12 @@ class ChatQueued(ChatFact):
     """The chat waits for an agent."""
 
     reason: Word | None = None
+
+
+class ChatSkillsRelaxed(ChatFact):
+    """Nobody with all the ``skills`` was free for long enough: while it waits now, anybody may have it."""
+
+    skills: tuple[Word, ...]
 
 
 class ChatAssigned(ChatFact):

@@ -16,6 +16,7 @@ from shared.contracts.fields import (
     Line,
     Name,
     Seconds,
+    Skill,
     Url,
     Word,
 )
@@ -57,6 +58,7 @@ class DepartmentDocument(DirectoryDocument):
     In ``mode`` ``offer`` members are asked, each for ``offer_seconds``, before they get a chat.
     Where it is ``take_allowed``, they may take any chat that waits.
     The slot of a chat that ends stays held for its agent for ``wrap_up_seconds``.
+    For ``relax_skills_seconds`` from each entry into its queue a chat waits for somebody with its skills.
     """
 
     name: Name
@@ -73,15 +75,17 @@ class DepartmentDocument(DirectoryDocument):
     offer_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] = 60
     take_allowed: Flag = False
     wrap_up_seconds: Annotated[int, Field(strict=True, ge=0, le=3600)] = 0
+    relax_skills_seconds: Seconds = 60
 
 
 class AgentDocument(DirectoryDocument):
-    """A person: their departments, roles, and how many chats they may hold at once."""
+    """A person: their departments, roles, skills, and how many chats they may hold at once."""
 
     name: Name
     departments: tuple[Id, ...] = ()
     capacity: Annotated[int, Field(strict=True, ge=1, le=100)]
     roles: tuple[Literal["agent", "supervisor", "admin"], ...] = ("agent",)
+    skills: Annotated[tuple[Skill, ...], Field(max_length=100)] = ()
 
 
 WallTime: TypeAlias = Annotated[str, Field(pattern=WALL_TIME)]
@@ -146,7 +150,7 @@ class TemplateDocument(DirectoryDocument):
 
 
 class RoutingRule(Model):
-    """Messages that match every field given go to ``department``."""
+    """Messages that match every field given go to ``department``; their chats ask for ``skills``."""
 
     department: Id
     channel: Channel | None = None
@@ -154,6 +158,7 @@ class RoutingRule(Model):
     keyword: Line | None = None
     language: Word | None = None
     hint: Id | None = None
+    skills: Annotated[tuple[Skill, ...], Field(max_length=20)] = ()
 
 
 class RoutingRulesDocument(DirectoryDocument):

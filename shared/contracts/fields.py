@@ -72,6 +72,10 @@ Address: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=1
 """A phone number or a provider's person id, as its owner writes it (raw)."""
 Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 """A machine-readable word from an open list: a reason, a status code, a language tag."""
+Skill: TypeAlias = Annotated[
+    str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=64)
+]
+"""What somebody can do that not everybody can: a language, a product. In lower case once read."""
 Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Line: TypeAlias = Annotated[str, StringConstraints(max_length=1024)]
 Body: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=65_536)]

@@ -31,7 +31,7 @@ class Handover(Model):
 
 
 class Hints(Model):
-    """What the publisher knows about where this belongs."""
+    """What the publisher knows about where this belongs. ``skills`` are asked for beside the rule's."""
 
     department: Id | None = None
     language: Word | None = None

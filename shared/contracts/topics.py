@@ -213,6 +213,7 @@ TOPICS = (
             "chatdesk.chat.message_added.v1": chats.ChatMessageAdded,
             "chatdesk.chat.message_changed.v1": chats.ChatMessageChanged,
             "chatdesk.chat.queued.v1": chats.ChatQueued,
+            "chatdesk.chat.skills_relaxed.v1": chats.ChatSkillsRelaxed,
             "chatdesk.chat.assigned.v1": chats.ChatAssigned,
             "chatdesk.chat.offered.v1": chats.ChatOffered,
             "chatdesk.chat.offer_ended.v1": chats.ChatOfferEnded,

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -165,7 +165,14 @@ class Past:
         )
         return event
 
-    def open(self, chat_id: str, message: Event[Any]) -> None:
+    def can(self, agent: str, *skills: str) -> None:
+        """Let the directory say what an agent can do."""
+        document = directory.AgentDocument(
+            id=agent, revision=2, name=agent, departments=("sales",), capacity=2, skills=skills
+        )
+        self.say(document, "desk")
+
+    def open(self, chat_id: str, message: Event[Any], *skills: str) -> None:
         """Let routing open a chat with a message, unplaced."""
         data = message.data
         self.chats[chat_id] = chats.ChatOpened(
@@ -184,7 +191,7 @@ class Past:
             opened_by="customer",
             last_word="none",
         )
-        self.tell(chat_id, chats.ChatOpened, cause=message)
+        self.tell(chat_id, chats.ChatOpened, cause=message, skills=skills or None)
         self.add(chat_id, message)
 
     def add(self, chat_id: str, message: Event[Any]) -> None:
@@ -507,9 +514,10 @@ def a_candidate(agent: str, presence_version: int = 1) -> Candidate:
     return candidate(Agent("acme", agent, capacity=9, state="online", presence_version=presence_version))
 
 
-def a_placement(agent: Agent) -> JsonObject:
-    """What routing records of placing a chat where there is only this agent."""
-    why = place(Department("acme", "sales"), None, choose([agent]), ahead=0, now=NOON).why
+def a_placement(agent: Agent, asks: Mapping[str, Any] | None = None) -> JsonObject:
+    """What routing records of placing a chat where there is only this agent; ``asks`` is of its skills."""
+    choice = replace(choose([agent]), skills=asks)
+    why = place(Department("acme", "sales"), None, choice, ahead=0, now=NOON).why
     return cast(JsonObject, json.loads(json.dumps(why)))
 
 

@@ -9,11 +9,15 @@ import pytest
 
 from ops.checker import check
 from ops.checker.history import Parked, Record
+from services.routing.model import Agent
 from shared.contracts import catalogue, chats
 from shared.contracts.agents import AgentChanged
 from shared.contracts.directory import AgentDocument
 from shared.contracts.event import Event
-from tests.checker.builders import NOON, Past, a_candidate, a_day, judged
+from tests.checker.builders import NOON, Past, a_candidate, a_day, a_placement, judged
+
+AN_ANN = Agent("acme", "ann", capacity=9, state="online", presence_version=1)
+HELD_TO = {"asked": ["french"], "relaxed": False, "held_to": True}
 
 
 def test_a_clean_history_keeps_all_ten() -> None:
@@ -271,6 +275,34 @@ def queued_beside_a_free_agent(past: Past) -> None:
     past.assign("c8", "ann")
 
 
+def _asks_for_french(past: Past) -> None:
+    past.open("c8", past.write("+27820000009", "m9"), "french")
+    past.queue("c8")
+
+
+def queued_beside_who_has_the_skills(past: Past) -> None:
+    past.can("ann", "french", "wine")
+    _asks_for_french(past)
+    _time_passes(past, 5)
+
+
+def queued_beside_a_free_agent_though_relaxed(past: Past) -> None:
+    _asks_for_french(past)
+    past.tell("c8", chats.ChatSkillsRelaxed, skills=("french",))
+    _time_passes(past, 5)
+
+
+def given_to_who_lacks_a_skill(past: Past) -> None:
+    _asks_for_french(past)
+    past.can("ben", "french")
+    past.assign("c8", "ann", why=a_placement(AN_ANN, asks=HELD_TO))
+
+
+def skills_forgotten(past: Past) -> None:
+    _asks_for_french(past)
+    past.assign("c8", "ann")
+
+
 def left_with_an_agent_who_is_gone(past: Past) -> None:
     past.beat("ann", "ben")
     for _ in range(10):
@@ -359,6 +391,10 @@ DOCTORED: list[tuple[int, Callable[[Past], None]]] = [
     (8, event_nobody_can_read),
     (9, queued_beside_a_free_agent),
     (9, kept_waiting_after_a_wrap_up),
+    (9, queued_beside_who_has_the_skills),
+    (9, queued_beside_a_free_agent_though_relaxed),
+    (2, given_to_who_lacks_a_skill),
+    (2, skills_forgotten),
     (9, left_with_an_agent_who_is_gone),
     (10, record_never_handled),
     (10, broken_record_lost),
@@ -421,6 +457,24 @@ def test_a_chat_that_somebody_is_asked_for_waits_beside_nobody() -> None:
     assert [verdict.broken for verdict in judged(past).values()] == [[]] * 10
     past.end_offer("c6", "accepted")
     past.assign("c6", "ann", reason="accepted")
+    assert [verdict.broken for verdict in judged(past).values()] == [[]] * 10
+
+
+def test_a_chat_that_asks_for_skills_waits_beside_who_lacks_them_until_it_is_relaxed() -> None:
+    past = a_day()
+    past.can("ann", "wine")
+    _asks_for_french(past)
+    _time_passes(past, 5)
+    past.tell("c8", chats.ChatSkillsRelaxed, skills=("french",))
+    past.assign("c8", "ann", why=a_placement(AN_ANN, asks={**HELD_TO, "relaxed": True, "held_to": False}))
+    assert [verdict.broken for verdict in judged(past).values()] == [[]] * 10
+
+
+def test_whoever_has_the_skills_is_rightly_given_it() -> None:
+    past = a_day()
+    past.can("ann", "french")
+    _asks_for_french(past)
+    past.assign("c8", "ann", why=a_placement(AN_ANN, asks=HELD_TO))
     assert [verdict.broken for verdict in judged(past).values()] == [[]] * 10
 
 

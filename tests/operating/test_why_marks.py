@@ -50,6 +50,14 @@ def a_fact(of: type[chats.ChatFact], /, **fields: Any) -> str:
             a_fact(chats.ChatPendingUnmarked, by=ANN, reason="unmarked"),
             "goes on with ann, by agent ann (unmarked)",
         ),
+        (
+            a_fact(chats.ChatOpened, skills=("french", "wine")),
+            "opened for sales, asks for french, wine",
+        ),
+        (
+            a_fact(chats.ChatSkillsRelaxed, skills=("french", "wine")),
+            "nobody with french, wine was free for long enough: anybody may have it",
+        ),
         (a_fact(chats.ChatFlagged, by=ANN), "flagged by agent ann: no timer moves or closes it"),
         (a_fact(chats.ChatUnflagged, by=ANN), "no longer flagged, by agent ann: its timers count again"),
         (

@@ -21,6 +21,7 @@ from tests.routing.wrongs import (
     MISCOUNTED,
     OFFERED_IN_VAIN,
     STUCK,
+    UNRELAXED,
     WAIT_FOR_NOBODY,
 )
 
@@ -58,8 +59,8 @@ class Office:
         if swept:
             await self.contact.sweep()
 
-    async def writes(self, *customers: int, words: str = "hello", priority: int | None = None) -> None:
-        hints = None if priority is None else Hints(priority=priority)
+    async def writes(self, *customers: int, words: str = "hello", **hinted: Any) -> None:
+        hints = Hints(**hinted) if hinted else None
         for customer in customers:
             self.clock.time += timedelta(seconds=1)
             message = desk.a_message(
@@ -107,7 +108,10 @@ class Office:
         return [event.data for _, event in await self.contact.said() if isinstance(event.data, kind)]
 
     async def has_nothing_wrong(self) -> None:
-        for query in (MISCOUNTED, STUCK, LEFT_BEHIND, WAIT_FOR_NOBODY, HELD_UNASSIGNED, OFFERED_IN_VAIN):
+        for query in (
+            *(MISCOUNTED, STUCK, LEFT_BEHIND, WAIT_FOR_NOBODY),
+            *(HELD_UNASSIGNED, OFFERED_IN_VAIN, UNRELAXED),
+        ):
             assert await self.contact.rows(query) == []
         assert await self.contact.rows("select * from parked_records") == []
         versions: dict[str, int] = {}

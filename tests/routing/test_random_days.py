@@ -44,7 +44,11 @@ from shared.contracts.chats import (
     ChatFlagged,
     ChatMoved,
     ChatOffered,
+    ChatOpened,
     ChatPendingUnmarked,
+    ChatQueued,
+    ChatRequeued,
+    ChatSkillsRelaxed,
     ChatTransferred,
     ChatUnflagged,
 )
@@ -52,6 +56,7 @@ from shared.contracts.content import Text
 from shared.contracts.deliveries import DeliveryFailed
 from shared.contracts.directory import RoutingRule, RoutingRulesDocument
 from shared.contracts.event import Model
+from shared.contracts.inbound_messages import Hints
 from shared.platform.database import Database
 from shared.platform.migrations import upgrade
 from tests import desk_events as desk
@@ -64,6 +69,7 @@ from tests.routing.wrongs import (
     MISCOUNTED,
     OFFERED_IN_VAIN,
     STUCK,
+    UNRELAXED,
     UNSAID,
     UNTIMED,
     WAIT_FOR_NOBODY,
@@ -85,6 +91,7 @@ customers = st.sampled_from(CUSTOMERS)
 nth = st.integers(0, 20)
 states = st.sampled_from(["online", "online", "online", "away", "offline"])
 seldom = st.sampled_from([False, False, False, True])
+skills = st.sampled_from([(), (), ("french",), ("french", "wine")])
 capacities = st.sampled_from([1, 1, 2, 3])
 minutes = st.sampled_from([0.1, 1, 5, 16, 61, 300])
 
@@ -116,6 +123,9 @@ class Days(RuleBasedStateMachine):
         self._states = dict.fromkeys(AGENTS, "offline")
         self._versions = dict.fromkeys(AGENTS, 0)
         self._capacities = dict.fromkeys(AGENTS, 1)
+        self._skills: dict[str, tuple[str, ...]] = dict.fromkeys(AGENTS, ())
+        self._asks: dict[str, tuple[str, ...]] = {}
+        self._relaxed: set[str] = set()
         self._revision = 1
         self._last = 0
         self._chats: dict[str, ChatFact] = {}
@@ -154,6 +164,7 @@ class Days(RuleBasedStateMachine):
         if isinstance(said, ChatPendingUnmarked):
             assert before is not None
             assert said.agent_id == before.agent_id, "woken with somebody else"
+        self._judge_skills(said)
         if isinstance(said, ChatAssigned):
             assert said.agent_id is not None
             assert said.agent_load is not None
@@ -167,6 +178,26 @@ class Days(RuleBasedStateMachine):
             assert self._states[said.to] == "online", "offered to nobody"
         if isinstance(said, ChatTransferred):
             assert self._states[said.agent_id or ""] == "online", "nobody is there"
+
+    def _judge_skills(self, said: ChatFact) -> None:
+        """Who is chosen has the skills, while they are held to; people give and take as they like."""
+        if isinstance(said, ChatOpened):
+            self._asks[said.chat_id] = said.skills or ()
+        elif isinstance(said, ChatSkillsRelaxed):
+            self._relaxed.add(said.chat_id)
+        elif isinstance(said, ChatQueued | ChatRequeued | ChatMoved):
+            self._relaxed.discard(said.chat_id)
+        asks = (said.why or {}).get("skills")
+        given = said.to if isinstance(said, ChatOffered) else said.agent_id
+        if not isinstance(said, ChatAssigned | ChatOffered) or given is None or asks is None:
+            return
+        assert set(asks["asked"]) == set(self._asks[said.chat_id])
+        if asks["held_to"]:
+            assert set(self._skills[given]) >= set(asks["asked"]), "lacks a skill"
+        else:
+            by_hand = getattr(said, "reason", "") in {"by_hand", "agent_silent"}
+            by_hand = by_hand or getattr(said, "kind", "") == "transfer"
+            assert by_hand or said.chat_id in self._relaxed, "given away too early"
 
     def _chat(self, n: int) -> ChatFact | None:
         """Choose among the chats that somebody has or waits for, now and then among all."""
@@ -196,9 +227,10 @@ class Days(RuleBasedStateMachine):
         for agent in AGENTS[:2]:
             self.an_agent_comes_or_goes(agent, "online", draining=False)
 
-    @rule(customer=customers, text=st.sampled_from(["hello", "help"]))
-    def a_customer_writes(self, customer: str, text: str) -> None:
-        self._hear(desk.a_message(text, customer=customer, sent_at=self.centre.clock.time))
+    @rule(customer=customers, text=st.sampled_from(["hello", "help"]), asks=skills)
+    def a_customer_writes(self, customer: str, text: str, asks: tuple[str, ...] = ()) -> None:
+        hints = Hints(skills=asks) if asks else None
+        self._hear(desk.a_message(text, customer=customer, sent_at=self.centre.clock.time, hints=hints))
 
     @rule(customer=customers, count=st.integers(2, 5))
     def a_customer_writes_a_burst(self, customer: str, count: int) -> None:
@@ -210,17 +242,18 @@ class Days(RuleBasedStateMachine):
         self._states[agent] = state
         self._hear(desk.agent_changed(agent, state, self._versions[agent], draining=draining))
 
-    @rule(agent=agents, capacity=capacities, member_of=memberships)
-    def an_agent_s_document_changes(self, agent: str, capacity: int, member_of: tuple[str, ...]) -> None:
+    @rule(agent=agents, capacity=capacities, member_of=memberships, can=skills)
+    def an_agent_s_document_changes(
+        self, agent: str, capacity: int, member_of: tuple[str, ...], can: tuple[str, ...] = ()
+    ) -> None:
         self._revision += 1
-        self._capacities[agent] = capacity
-        self._hear(
-            desk.an_agent_document(agent, revision=self._revision, capacity=capacity, departments=member_of)
-        )
+        self._capacities[agent], self._skills[agent] = capacity, can
+        told: dict[str, Any] = {"capacity": capacity, "departments": member_of, "skills": can}
+        self._hear(desk.an_agent_document(agent, revision=self._revision, **told))
 
     @rule(agent=agents, member_of=memberships)
     def an_agent_joins_or_leaves_departments(self, agent: str, member_of: tuple[str, ...]) -> None:
-        self.an_agent_s_document_changes(agent, self._capacities[agent], member_of)
+        self.an_agent_s_document_changes(agent, self._capacities[agent], member_of, self._skills[agent])
 
     @rule(agent=agents, department=departments)
     def one_agent_is_left_alone_with_a_crowd(self, agent: str, department: str) -> None:
@@ -239,12 +272,14 @@ class Days(RuleBasedStateMachine):
         when_full=st.sampled_from(["queue", "ticket"]),
         mode=st.sampled_from(["push", "offer", "offer"]),
         wrap_up=st.sampled_from([0, 30, 600]),
+        patience=st.sampled_from([30, 60, 300, 86_400]),
     )
     def a_department_s_document_changes(
-        self, department: str, when_full: str, mode: str, wrap_up: int
+        self, department: str, when_full: str, mode: str, wrap_up: int, patience: int
     ) -> None:
         self._revision += 1
-        told = {"when_full": when_full, "mode": mode, "take_allowed": True, "wrap_up_seconds": wrap_up}
+        told: dict[str, Any] = {"when_full": when_full, "mode": mode, "take_allowed": True}
+        told |= {"wrap_up_seconds": wrap_up, "relax_skills_seconds": patience}
         self._hear(desk.a_department(department, revision=self._revision, **told))
 
     @rule(n=nth, agent=st.none() | agents, department=st.none() | departments, stale=st.booleans())
@@ -413,6 +448,10 @@ class Days(RuleBasedStateMachine):
             where p.last_closed_at is not null and p.wrapping_up <> (c.wrap_up_until is not null)
         """
         assert self.centre.run(self.centre.contact.rows(unknown)) == []
+
+    @invariant()
+    def who_waits_for_skills_is_timed(self) -> None:
+        assert self.centre.run(self.centre.contact.rows(UNRELAXED)) == []
 
     @invariant()
     def our_last_word_is_one_that_may_have_arrived(self) -> None:

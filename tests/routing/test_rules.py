@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.routing.decisions.rules import department_for
+from services.routing.decisions.rules import department_for, rule_for
 from services.routing.model import Rule, Tenant
 from shared.contracts.content import Location, Text
 from shared.contracts.inbound_messages import Hints, MessageReceived
@@ -64,7 +64,7 @@ messages = st.builds(
 @given(st.lists(rules, max_size=8), messages)
 def test_the_first_rule_that_matches_decides(found: list[Rule], message: MessageReceived) -> None:
     tenant = Tenant("acme", "first-line", rules=tuple(found))
-    assert department_for(tenant, message) == by_definition(tenant, message)
+    assert department_for(tenant, rule_for(tenant, message)) == by_definition(tenant, message)
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,5 @@ def test_the_first_rule_that_matches_decides(found: list[Rule], message: Message
     ],
 )
 def test_rules_are_asked_in_their_order(found: list[Rule], department: str) -> None:
-    assert department_for(Tenant("acme", "first-line", rules=tuple(found)), a_message("hello")) == department
+    tenant = Tenant("acme", "first-line", rules=tuple(found))
+    assert department_for(tenant, rule_for(tenant, a_message("hello"))) == department

@@ -4,6 +4,7 @@ STUCK = """
     select c.chat_id, a.agent_id from chats c join agents a on a.tenant_id = c.tenant_id
     where c.state = 'queued' and c.offered_to is null and c.department_id = any(a.departments)
     and 'agent' = any(a.roles) and a.state = 'online' and not a.draining and a.load < a.capacity
+    and (c.skills_relaxed or string_to_array(c.skills, chr(31)) <@ a.skills)
 """
 LEFT_BEHIND = """
     select c.chat_id from chats c join agents a using (tenant_id, agent_id)
@@ -39,6 +40,11 @@ OFFERED_IN_VAIN = """
     left join agents a on a.tenant_id = c.tenant_id and a.agent_id = c.offered_to
     where c.offer is not null and (a.state is distinct from 'online' or a.draining
         or c.state not in ('queued', 'assigned', 'pending') or c.offered_to = c.agent_id)
+"""
+UNRELAXED = """
+    select c.chat_id from chats c where c.state = 'queued' and c.skills <> '' and not c.skills_relaxed
+    and not exists (
+        select from due d where d.kind = 'relax_skills' and d.key = c.tenant_id || ':' || c.chat_id)
 """
 UNSAID = """
     select chat_id from chats where state <> 'closed' and (last_word = 'business') <> (said is not null)

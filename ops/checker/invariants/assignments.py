@@ -5,10 +5,12 @@ from collections.abc import Iterable, Iterator
 
 from ops.checker.history import Key
 from ops.checker.replaying import unfounded
+from ops.checker.skills import NONE, asked_for
 from ops.checker.story import Story, Told, steps
 from ops.checker.verdict import Verdict
 from shared.contracts.chat_commands import ChatAssign, ChatHandOver
 from shared.contracts.chats import ChatAssigned, ChatOffered, ChatTransferred
+from shared.contracts.directory import AgentDocument
 
 _NAME = "one agent a chat, online and a member when assigned"
 _GIVES = (ChatAssigned, ChatTransferred)
@@ -23,6 +25,7 @@ def assignments(story: Story) -> Verdict:
         *_changed_hands_silently(story),
         *_not_online(story, given),
         *_not_a_member(story, given),
+        *_lacking(story),
         *_went_back(given),
         *unfounded(story),
     ]
@@ -105,18 +108,37 @@ def _not_a_member(story: Story, given: Iterable[Told]) -> Iterator[str]:
         fact = told.event.data
         if (told.tenant_id, told.event.causation_id or "") in by_hand or told.event.id in named:
             continue
-        memberships = list(_documents_in_force(story, told, (told.tenant_id, fact.agent_id)))
-        if not any(fact.department_id in departments for departments in memberships):
+        documents = _documents_in_force(story, told, (told.tenant_id, fact.agent_id))
+        if not any(fact.department_id in one.departments for one in documents if not one.retired):
             yield f"chat {fact.chat_id} of {fact.department_id} went to {fact.agent_id}, who is no member"
 
 
-def _documents_in_force(story: Story, told: Told, agent: Key) -> Iterator[tuple[str, ...]]:
-    """Yield the departments of each revision that routing may have gone by."""
+def _lacking(story: Story) -> Iterator[str]:
+    """Whoever was chosen has the skills that the chat holds to, and none that it asks for is forgotten."""
+    asked = asked_for(story)
+    for chat, facts in story.facts.items():
+        for told in facts:
+            fact = told.event.data
+            if not isinstance(fact, ChatAssigned | ChatOffered) or "strategy" not in (why := fact.why or {}):
+                continue
+            recorded = why.get("skills", {})
+            if set(recorded.get("asked", ())) != asked.get(chat, NONE):
+                yield f"chat {fact.chat_id}, version {fact.version}, was not placed by the skills it asks for"
+            if not recorded.get("held_to"):
+                continue
+            chosen = fact.to if isinstance(fact, ChatOffered) else fact.agent_id
+            documents = _documents_in_force(story, told, (told.tenant_id, chosen or ""))
+            if not any(set(recorded["asked"]) <= set(one.skills) for one in documents):
+                yield f"chat {fact.chat_id} went to {chosen}, who lacks a skill that it asks for"
+
+
+def _documents_in_force(story: Story, told: Told, agent: Key) -> Iterator[AgentDocument]:
+    """Yield each revision that routing may have gone by."""
     for document, newer in steps(story.agent_documents.get(agent, ())):
         published = document.event.time <= told.record.written_at
         replaced = newer is not None and story.surely_read("routing", newer.record, told.event.time)
         if published and not replaced:
-            yield () if document.event.data.retired else document.event.data.departments
+            yield document.event.data
 
 
 def _went_back(given: Iterable[Told]) -> Iterator[str]:

@@ -2,17 +2,20 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from ops.checker.absences import Absences
 from ops.checker.history import Key
+from ops.checker.skills import NONE, asked_for, phases
 from ops.checker.story import Story, steps
 from ops.checker.stretches import Span, Stretch, queued, slots, unanswered
 from ops.checker.verdict import Verdict
 
 PATIENCE = timedelta(seconds=2)
 """How long after everything was read somebody may still wait in vain."""
+Free = tuple[datetime, datetime, str, tuple[str, ...]]
+"""When somebody was free: until, from, who, and what they can do."""
 _NAME = "nobody waits beside a free agent, or with one who is gone"
 
 
@@ -27,18 +30,29 @@ def nobody_stuck(story: Story) -> Verdict:
 def _beside_available(story: Story, waits: Iterable[Stretch]) -> Iterator[str]:
     free = _free_in_departments(story)
     parked = {one.key for one in story.history.databases.books["routing"].parked if one.blocks_key}
+    asked = asked_for(story)
     for wait in waits:
         if not wait.surely or wait.began.event.pair_key in parked:
             continue
-        spans = free.get(wait.what, [])
-        # Spans are sorted by their ends: the first that ends after the wait begins, and on.
-        for end, start, agent_id in spans[bisect_left(spans, (wait.surely.start, wait.surely.start, "")) :]:
-            if start >= wait.surely.end:
-                continue
-            both = wait.surely.within(Span(start, end))
-            if _in_vain(story, both):
-                yield f"chat {wait.chat[1]} waited {both.end - both.start} beside {agent_id}, who had a slot"
+        for waited, skills in phases(story, wait, asked.get(wait.chat, NONE)):
+            if (beside := _beside(story, waited, skills, free.get(wait.what, []))) is not None:
+                lasted, agent_id = beside
+                yield f"chat {wait.chat[1]} waited {lasted} beside {agent_id}, who had a slot"
                 break
+
+
+def _beside(
+    story: Story, waited: Span, skills: frozenset[str], free: Sequence[Free]
+) -> tuple[timedelta, str] | None:
+    """Return how long somebody with these skills was free for a chat, and who; None: nobody was."""
+    # They are sorted by their ends: the first that ends after the wait begins, and on.
+    for end, start, agent_id, can in free[bisect_left(free, (waited.start, waited.start, "", ())) :]:
+        if start >= waited.end or not skills.issubset(can):
+            continue
+        both = waited.within(Span(start, end))
+        if _in_vain(story, both):
+            return both.end - both.start, agent_id
+    return None
 
 
 def _in_vain(story: Story, span: Span) -> bool:
@@ -49,12 +63,12 @@ def _in_vain(story: Story, span: Span) -> bool:
     return caught_up is not None and span.end > max(caught_up, span.start) + PATIENCE
 
 
-def _free_in_departments(story: Story) -> dict[Key, list[tuple[datetime, datetime, str]]]:
-    """Return when each department had a member who surely was available, as (end, start, agent), sorted.
+def _free_in_departments(story: Story) -> dict[Key, list[Free]]:
+    """Return when each department had a member who surely was available, sorted.
 
     Only spans longer than the patience are of interest.
     """
-    found: dict[Key, list[tuple[datetime, datetime, str]]] = defaultdict(list)
+    found: dict[Key, list[Free]] = defaultdict(list)
     held: dict[Key, list[Stretch]] = defaultdict(list)
     for stretch in slots(story):
         held[stretch.what].append(stretch)
@@ -67,7 +81,8 @@ def _free_in_departments(story: Story) -> dict[Key, list[tuple[datetime, datetim
                 for slot in _with_a_slot(held[agent], data.capacity, online.within(in_force)):
                     if slot.end - slot.start > PATIENCE and not data.retired:
                         for department in data.departments:
-                            found[(agent[0], department)].append((slot.end, slot.start, agent[1]))
+                            free = (slot.end, slot.start, agent[1], data.skills)
+                            found[(agent[0], department)].append(free)
     return {department: sorted(spans) for department, spans in found.items()}
 
 

@@ -1,8 +1,11 @@
 """Agent silent: a customer who was left without an answer goes to somebody else (docs/rules.md, 3)."""
 
-from services.routing.decisions.choice import choose
+from functools import partial
+
+from services.routing.decisions.asking import choose_next
 from services.routing.decisions.floor import Floor
 from services.routing.decisions.placement import Assign, place
+from services.routing.decisions.skills import choose_for, preferred
 from services.routing.model import PARTED, Chat
 from shared.contracts import chats
 from shared.contracts.event import Cause
@@ -36,9 +39,9 @@ def _another(floor: Floor, chat: Chat, silent: str) -> Assign | None:
     department = floor.department(key) if key is not None else None
     if key is None or department is None or not floor.can_place(key):
         return None
-    others = [agent for agent in floor.members(key) if agent.agent_id not in silent.split(PARTED)]
-    turn = floor.ranking(key).turn
-    choice = choose(others, department.strategy, turn)
+    turn, without = floor.turn(key), frozenset(silent.split(PARTED))
+    others = partial(choose_next, floor.members(key), department.strategy, turn, without)
+    choice = choose_for(preferred(chat), others)
     found = place(department, floor.calendar(department), choice, ahead=0, now=floor.now, turn=turn)
     if not isinstance(found, Assign):
         return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from services.routing.decisions.choice import Choice, choose
+from services.routing.decisions.choice import NO_SKILLS, Choice, choose
 from services.routing.model import Agent, Strategy
 
 MISSES = 2
@@ -11,8 +11,11 @@ NOT_ANSWERING = "not_answering"
 
 
 def choose_next(
-    members: Iterable[Agent], strategy: Strategy, turn: str, passed: frozenset[str]
-) -> Choice | None:
-    """Choose among a department's members who have not passed on a chat; None: nobody else is available."""
-    choice = choose((agent for agent in members if agent.agent_id not in passed), strategy, turn)
-    return None if choice.agent is None else choice
+    members: Iterable[Agent],
+    strategy: Strategy,
+    turn: str,
+    passed: frozenset[str],
+    skills: frozenset[str] = NO_SKILLS,
+) -> Choice:
+    """Choose among a department's members who have not passed on a chat, for these skills."""
+    return choose((agent for agent in members if agent.agent_id not in passed), strategy, turn, skills)

@@ -15,6 +15,7 @@ NAMED = 20
 RUNNERS_UP = 2
 """Candidates it names after the chosen one at least, if there are so many: enough to see the order kept."""
 
+NO_SKILLS: frozenset[str] = frozenset()
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -22,6 +23,7 @@ class Verdict(StrEnum):
     """Why a candidate can or cannot take a chat."""
 
     AVAILABLE = "available"
+    LACKS_SKILL = "lacks_skill"
     FULL = "full"
     AWAY = "away"
     OFFLINE = "offline"
@@ -34,28 +36,32 @@ Candidate = Sequence[Any]
 """What a decision records of a candidate, by place to be small: id, verdict, load, capacity, the version of
 their state, and when they were last given a chat (ISO 8601, None for never)."""
 
-_PASSED_OVER = {
+_PASSED_OVER: Mapping[Verdict, int] = {
     found: place
-    for place, found in enumerate((Verdict.FULL, Verdict.DRAINING, Verdict.AWAY, Verdict.OFFLINE))
+    for place, found in enumerate(
+        (Verdict.LACKS_SKILL, Verdict.FULL, Verdict.DRAINING, Verdict.AWAY, Verdict.OFFLINE)
+    )
 }
 """Who cannot take a chat is named after all who can, the nearest to it first."""
 
 
-def verdict(agent: Agent) -> Verdict:
-    """Say whether an agent can take one more chat now, and if not, why."""
+def verdict(agent: Agent, skills: frozenset[str] = NO_SKILLS) -> Verdict:
+    """Say whether an agent can take one more chat now, one that asks for these skills, and if not, why."""
     if agent.state != "online":
         return Verdict.AWAY if agent.state == "away" else Verdict.OFFLINE
     if agent.draining:
         return Verdict.DRAINING
-    return Verdict.AVAILABLE if agent.load < agent.capacity else Verdict.FULL
+    if agent.load >= agent.capacity:
+        return Verdict.FULL
+    return Verdict.LACKS_SKILL if skills and not skills <= agent.skills else Verdict.AVAILABLE
 
 
-def candidate(agent: Agent) -> Candidate:
+def candidate(agent: Agent, skills: frozenset[str] = NO_SKILLS) -> Candidate:
     """Record what a decision goes by of an agent."""
     given = agent.last_assigned_at
     return (
         agent.agent_id,
-        verdict(agent).value,
+        verdict(agent, skills).value,
         agent.load,
         agent.capacity,
         agent.presence_version,
@@ -92,27 +98,37 @@ class Choice:
     agent: Agent | None
     shortlist: tuple[Candidate, ...]
     counts: Mapping[Verdict, int]
+    skills: Mapping[str, Any] | None = None
+    """What was asked for and whether it was held to, as it is recorded; None where nothing was."""
 
     @property
     def anybody_working(self) -> bool:
         """Whether somebody is online whom the customer may wait for."""
-        return self.counts.get(Verdict.AVAILABLE, 0) + self.counts.get(Verdict.FULL, 0) > 0
+        count = self.counts.get
+        return count(Verdict.AVAILABLE, 0) + count(Verdict.FULL, 0) + count(Verdict.LACKS_SKILL, 0) > 0
 
 
-def choose(candidates: Iterable[Agent], strategy: Strategy = "least_loaded", turn: str = "") -> Choice:
+def choose(
+    candidates: Iterable[Agent],
+    strategy: Strategy = "least_loaded",
+    turn: str = "",
+    skills: frozenset[str] = NO_SKILLS,
+) -> Choice:
     """Choose among a department's members. The definition; `Ranking` gives the same answers faster.
 
     ``turn`` is whom ``round_robin`` chose last; they are the last in the circle, wherever they are now.
+    Who lacks one of the ``skills`` is not available.
     """
-    agents = list(candidates)
-    counts = Counter(verdict(agent) for agent in agents)
-    rank = _RANKS[strategy]
-    available = sorted((agent for agent in agents if verdict(agent) is Verdict.AVAILABLE), key=rank)
+    judged = [(agent, verdict(agent, skills)) for agent in candidates]
+    counts = Counter(found for _, found in judged)
+    available = [agent for agent, found in judged if found is Verdict.AVAILABLE]
+    available.sort(key=_RANKS[strategy])
     if strategy == "round_robin":
         available.sort(key=lambda agent: agent.agent_id <= turn)
-    others = [agent for agent in agents if verdict(agent) is not Verdict.AVAILABLE]
-    others.sort(key=lambda agent: (_PASSED_OVER[verdict(agent)], agent.agent_id))
-    named = tuple(map(candidate, [*available, *others][:NAMED]))
+    others = [one for one in judged if one[1] is not Verdict.AVAILABLE]
+    others.sort(key=lambda one: (_PASSED_OVER[one[1]], one[0].agent_id))
+    first = [*available, *(agent for agent, _ in others)][:NAMED]
+    named = tuple(candidate(agent, skills) for agent in first)
     return Choice(available[0] if available else None, named, counts)
 
 
@@ -130,7 +146,7 @@ class Ranking:
     that the best of them comes after whoever is told.
 
     ``agents`` is the batch's working copy; after an agent in it changed, tell `changed`. ``turn`` is to
-    be set to whom ``round_robin`` chose.
+    be set to whom ``round_robin`` chose. Who lacks one of the ``skills`` is not available.
     """
 
     def __init__(
@@ -140,13 +156,16 @@ class Ranking:
         strategy: Strategy = "least_loaded",
         turn: str = "",
         others: Others = NO_OTHERS,
+        *,
+        skills: frozenset[str] = NO_SKILLS,
     ) -> None:
         self.turn = turn
+        self._skills = skills
         self._others = others
         self._in_a_circle = strategy == "round_robin"
         self._rank = rank = _RANKS[strategy]
         self._members = {key: agents[key] for key in members}
-        found = [verdict(agent) for agent in self._members.values()]
+        found = [verdict(agent, skills) for agent in self._members.values()]
         # Counted one by one: to hash a word of an enum takes longer than to judge an agent.
         self._counts = Counter({one: found.count(one) + others.counts.get(one, 0) for one in Verdict})
         self._available = sorted(
@@ -164,7 +183,7 @@ class Ranking:
             return
         self._members[agent.key] = agent
         self._candidates.pop(agent.key, None)
-        then, now = verdict(before), verdict(agent)
+        then, now = verdict(before, self._skills), verdict(agent, self._skills)
         self._counts[then] -= 1
         self._counts[now] += 1
         if then is Verdict.AVAILABLE:
@@ -176,6 +195,11 @@ class Ranking:
                 del self._passed[bisect_left(self._passed, (_PASSED_OVER[then], agent.key))]
             if now is not Verdict.AVAILABLE:
                 insort(self._passed, (_PASSED_OVER[now], agent.key))
+
+    @property
+    def anybody_available(self) -> bool:
+        """Whether somebody has room, read or not."""
+        return self._counts[Verdict.AVAILABLE] > 0
 
     def choose(self) -> Choice:
         """Return what `choose` returns for the members as they are now. Raises ShortlistEndsError.
@@ -198,14 +222,14 @@ class Ranking:
     def _passed_over(self) -> Sequence[tuple[int, Key]]:
         """Return who cannot take a chat, in order; asked for only where those who can are few."""
         if self._passed is None:
-            found = ((verdict(agent), key) for key, agent in self._members.items())
+            found = ((verdict(agent, self._skills), key) for key, agent in self._members.items())
             self._passed = sorted((_PASSED_OVER[one], key) for one, key in found if one in _PASSED_OVER)
         return self._passed
 
     def _candidate(self, key: Key) -> Candidate:
         """Record each candidate once for all the decisions until they change."""
         if (found := self._candidates.get(key)) is None:
-            found = self._candidates[key] = candidate(self._members[key])
+            found = self._candidates[key] = candidate(self._members[key], self._skills)
         return found
 
     def _proven(self, best: list[tuple[Rank, Key]], other: Agent) -> list[tuple[Rank, Key]]:

@@ -7,11 +7,18 @@ changes a chat in one way and says so on ``chats.v1``.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 from services.routing.decisions.asking import choose_next
-from services.routing.decisions.choice import NAMED, NO_OTHERS, Choice, Ranking, ShortlistEndsError
+from services.routing.decisions.choice import (
+    NAMED,
+    NO_OTHERS,
+    NO_SKILLS,
+    Choice,
+    Ranking,
+    ShortlistEndsError,
+)
 from services.routing.decisions.placement import (
     CONTINUES_WITHIN,
     NOBODY_THERE,
@@ -25,6 +32,7 @@ from services.routing.decisions.placement import (
     refused,
 )
 from services.routing.decisions.rules import fallbacks
+from services.routing.decisions.skills import asked, choose_for, has_all
 from services.routing.decisions.slots import held_until, may_go_on
 from services.routing.model import (
     NOTHING_KNOWN,
@@ -53,9 +61,11 @@ from shared.platform.outcome import Due, Outcome, Received, Rejection
 
 SOURCE = "routing"
 SERVE_QUEUE = "serve_queue"
+SERVE_TAKEABLE = "serve_takeable"
 AGENT_LOST = "agent_lost"
 WAITED_TOO_LONG = "waited_too_long"
 WAIT_LIMITS = "wait_limits"
+RELAX_SKILLS = "relax_skills"
 CUSTOMER_SILENT = "customer_silent"
 PENDING_OVER = "pending_over"
 ANSWER_OVERDUE = "answer_overdue"
@@ -66,6 +76,7 @@ RECEIVER_LEFT = "receiver_left"
 DEPARTMENT_CLOSES = "department_closes"
 WRAP_UP_OVER = "wrap_up_over"
 _MOMENT = timedelta(microseconds=1)
+_NONE: Mapping[frozenset[str], Ranking] = {}
 SYSTEM = Actor(role="system")
 
 FactT = TypeVar("FactT", bound=chats.ChatFact)
@@ -84,7 +95,7 @@ class Floor:
     handed_over: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     _open: dict[str, Key] = field(init=False)
     _ahead: dict[Key, int] = field(init=False)
-    _rankings: dict[Key, Ranking] = field(default_factory=dict)
+    _rankings: dict[Key, dict[frozenset[str], Ranking]] = field(default_factory=dict)
     _members: dict[Key, list[Key]] | None = None
     _turns: dict[Key, str] = field(default_factory=dict)
     _closings: dict[str, Closing] = field(default_factory=dict)
@@ -138,15 +149,25 @@ class Floor:
         key = self.current(key)
         return key is not None and key in self.facts.locked
 
-    def ranking(self, key: Key) -> Ranking:
-        """Return the members of a locked department in order."""
-        if key not in self._rankings:
+    def ranking(self, key: Key, skills: frozenset[str] = NO_SKILLS) -> Ranking:
+        """Return the members of a locked department in order, for a chat that asks for these skills.
+
+        Raises ShortlistEndsError for skills where not all members were read.
+        """
+        rankings = self._rankings.setdefault(key, {})
+        if skills not in rankings:
+            if skills and key in self.facts.others:
+                raise ShortlistEndsError(f"not all of {key} were read")
             members = self._members_by_department().get(key, ())
             department = self.department(key)
             strategy = department.strategy if department is not None else "least_loaded"
-            turn, others = self.facts.turns.get(key, ""), self.facts.others.get(key, NO_OTHERS)
-            self._rankings[key] = Ranking(members, self.agents, strategy, turn, others)
-        return self._rankings[key]
+            turn, others = self.turn(key), self.facts.others.get(key, NO_OTHERS)
+            rankings[skills] = Ranking(members, self.agents, strategy, turn, others, skills=skills)
+        return rankings[skills]
+
+    def turn(self, key: Key) -> str:
+        """Return whom the strategy of a locked department chose last, where it goes by that."""
+        return self._turns.get(key) or self.facts.turns.get(key, "")
 
     def members(self, key: Key) -> list[Agent]:
         """Return all members of a locked department. Raises ShortlistEndsError where not all were read."""
@@ -167,7 +188,9 @@ class Floor:
     def turn_taken(self, department: Department, agent: Agent) -> None:
         """Note whom the department's strategy chose, where the next choice depends on it."""
         if department.strategy == "round_robin":
-            self._turns[department.key] = self.ranking(department.key).turn = agent.agent_id
+            self._turns[department.key] = agent.agent_id
+            for ranking in self._rankings.get(department.key, {}).values():
+                ranking.turn = agent.agent_id
 
     def reject(self, received: Received, reason: str, detail: str) -> None:
         """Turn an input away for good, with a sentence for whoever sent it."""
@@ -181,9 +204,10 @@ class Floor:
         """Begin a chat; soon after the pair's last one it continues that. ``why`` tells its department."""
         self._open[chat.pair.key] = chat.key
         closing = self.closing(chat.pair.key)
-        if closing is None or self.now - closing.at > CONTINUES_WITHIN:
-            return self.tell(cause, chat.after(), chats.ChatOpened, why=why)
-        return self.tell(cause, chat.after(), chats.ChatOpened, continues=closing.chat_id, why=why)
+        told: dict[str, Any] = {"skills": tuple(chat.skills.split(PARTED))} if chat.skills else {}
+        if closing is not None and self.now - closing.at <= CONTINUES_WITHIN:
+            told["continues"] = closing.chat_id
+        return self.tell(cause, chat.after(), chats.ChatOpened, why=why, **told)
 
     def settle(self, cause: Cause, chat: Chat, *, serving: bool = False, reason: str | None = None) -> Chat:
         """Place a chat that nobody holds. ``serving`` takes it from the queue, so nobody is ahead of it.
@@ -215,13 +239,12 @@ class Floor:
                 return self.divert(cause, chat, why_not, next_open_at=next_open_at, why=why)
 
     def _place(self, cause: Cause, department: Department, chat: Chat, ahead: int) -> Placement:
-        ranking, calendar = self.ranking(department.key), self.calendar(department)
+        calendar, turn = self.calendar(department), self.turn(department.key)
         last = self._leave_wrap_up(cause, department, chat)
         passed = chat.passed_by.split(PARTED)
-        choice = self._choose_next(department, frozenset(passed)) if chat.passed_by else None
-        choice = choice or ranking.choose()
+        choice = self._choose(department, chat, frozenset(passed) if chat.passed_by else frozenset())
         ahead = 0 if last else ahead
-        found = place(department, calendar, choice, ahead=ahead, now=self.now, turn=ranking.turn)
+        found = place(department, calendar, choice, ahead=ahead, now=self.now, turn=turn)
         closing = self.closing(chat.pair.key)
         if last is not None:
             found = replace(found, why={**found.why, "wrap_up_of": last.chat_id})
@@ -242,7 +265,7 @@ class Floor:
         if last is None or agent is None:
             return None
         calendar = self.calendar(department)
-        fits = may_go_on(agent, closing, department, calendar, self.now)
+        fits = has_all(agent, chat) and may_go_on(agent, closing, department, calendar, self.now)
         return self.end_wrap_up(cause, last, "continued") if fits else None
 
     def end_wrap_up(self, cause: Cause, chat: Chat, reason: str, **told: Any) -> Chat:
@@ -257,9 +280,14 @@ class Floor:
         told = {"reason": reason, "agent_load": load, **told}
         return self.tell(cause, chat.after(wrap_up_until=None), chats.ChatWrapUpEnded, **told)
 
-    def _choose_next(self, department: Department, passed: frozenset[str]) -> Choice | None:
-        turn = self.ranking(department.key).turn
-        return choose_next(self.members(department.key), department.strategy, turn, passed)
+    def _choose(self, department: Department, chat: Chat, passed: frozenset[str]) -> Choice:
+        """Choose among those who did not pass on the chat, then among all; each time by its skills."""
+        key, wanted = department.key, asked(chat, department)
+        if passed:
+            others = partial(choose_next, self.members(key), department.strategy, self.turn(key), passed)
+            if (found := choose_for(wanted, others)).agent is not None:
+                return found
+        return choose_for(wanted, lambda skills: self.ranking(key, skills).choose())
 
     def closing(self, pair_key: str) -> Closing | None:
         """Return the end of the pair's last chat."""
@@ -545,6 +573,14 @@ class Floor:
         limit = (since or self.now) + (department or Department("", "")).max_wait
         self.outcome.schedule.append(Due(WAITED_TOO_LONG, due_name(chat.key), chat.tenant_id, limit))
 
+    def limit_skills(self, chat: Chat) -> None:
+        """Set the end of a chat's wait for somebody with its skills, from its entry into the queue."""
+        if not chat.skills or chat.queued_at is None:
+            return
+        department = self.department(chat.department) if chat.department is not None else None
+        limit = chat.queued_at + (department or Department("", "")).relax_skills_after
+        self.outcome.schedule.append(Due(RELAX_SKILLS, due_name(chat.key), chat.tenant_id, limit))
+
     def _queue(self, cause: Cause, chat: Chat, why: Any, reason: str | None) -> Chat:
         chat = self.release(chat)
         self._count_waiting(chat, 1)
@@ -553,7 +589,9 @@ class Floor:
             queued_at=self.now,
             waiting_since=chat.waiting_since or self.now,
             passed_by="",
+            skills_relaxed=False,
         )
+        self.limit_skills(queued)
         if reason is not None:
             return self.tell(cause, queued, chats.ChatRequeued, reason=reason, why=why)
         return self.tell(cause, queued, chats.ChatQueued, why=why)
@@ -562,6 +600,8 @@ class Floor:
         if chat.state is not State.QUEUED or chat.queued_at is None:
             return chat
         self.outcome.cancel.append((WAITED_TOO_LONG, due_name(chat.key)))
+        if chat.skills:
+            self.outcome.cancel.append((RELAX_SKILLS, due_name(chat.key)))
         self._count_waiting(chat, -1)
         return chat
 
@@ -580,7 +620,7 @@ class Floor:
         self.agents[agent.key] = agent
         self._touched_agents[agent.key] = None
         for department_id in agent.departments:
-            if (ranking := self._rankings.get((agent.tenant_id, department_id))) is not None:
+            for ranking in self._rankings.get((agent.tenant_id, department_id), _NONE).values():
                 ranking.changed(agent)
 
 

@@ -5,7 +5,8 @@ from typing import Any, cast
 from services.routing.decisions.floor import AGENT_LOST, Floor
 from services.routing.decisions.keywords import ends_chat
 from services.routing.decisions.pending import wake
-from services.routing.decisions.rules import rule_for, why_there
+from services.routing.decisions.rules import department_for, rule_for, why_there
+from services.routing.decisions.skills import asked_for
 from services.routing.model import LIVE, Agent, Chat, State
 from shared.contracts import chats
 from shared.contracts.actors import Actor
@@ -40,15 +41,17 @@ def message_received(floor: Floor, received: Received) -> None:
     if chat is not None:
         _append(floor, cause, chat, message)
         return
-    rule = rule_for(tenant, message)
-    department_id = tenant.first_line_department if rule is None else tenant.rules[rule].department_id
+    place = rule_for(tenant, message)
+    department_id = department_for(tenant, place)
     if floor.department((tenant.tenant_id, department_id)) is None:
         floor.reject(
             received, "unknown_department", f"messages go to {department_id!r}, which is not in the directory"
         )
         return
     new = _new_chat(floor, cause, pair, message, department_id)
-    chat = floor.open(cause, new, why_there(tenant, rule))
+    if skills := asked_for(tenant, place, message):
+        new = new.but(skills=skills)
+    chat = floor.open(cause, new, why_there(tenant, place))
     chat = _add(floor, cause, chat, message)
     floor.settle(cause, chat)
 

@@ -1,5 +1,6 @@
 """How long a chat may wait: each entry into a queue has its own end, and a department's limit may change."""
 
+from services.routing.decisions import relaxing
 from services.routing.decisions.floor import WAIT_LIMITS, Floor
 from services.routing.model import LOOK_AT, Chat, Department, Key, State, due_name
 from shared.contracts.event import Cause, derived_id
@@ -30,6 +31,7 @@ def limits_changed(floor: Floor, row: Due, key: Key) -> None:
     if (department := _judgeable(floor, key)) is None:
         return
     listed = floor.facts.entered.get(key, ())
+    relaxing.limits_changed(floor, listed)
     for chat_key in listed:
         chat = floor.chats.get(chat_key)
         if chat is None or chat.department != key or chat.state is not State.QUEUED or chat.queued_at is None:

@@ -13,12 +13,15 @@ from services.routing.decisions.floor import (
     OFFER_OVER,
     PENDING_OVER,
     RECEIVER_LEFT,
+    RELAX_SKILLS,
+    SERVE_TAKEABLE,
     WAIT_LIMITS,
     WAITED_TOO_LONG,
     WRAP_UP_OVER,
 )
 from services.routing.decisions.keywords import ends_chat
-from services.routing.decisions.rules import department_for, fallbacks
+from services.routing.decisions.rules import department_for, fallbacks, rule_for
+from services.routing.decisions.skills import asked_for
 from services.routing.model import (
     EVERYBODY,
     NOTHING_KNOWN,
@@ -130,7 +133,7 @@ def needs_of_dues(dues: Iterable[Due]) -> Needs:
         if row.kind == AGENT_LOST:
             needs.agents.add(key)
             needs.held.add(key)
-        elif row.kind in {WAITED_TOO_LONG, CUSTOMER_SILENT, OFFER_OVER, WRAP_UP_OVER}:
+        elif row.kind in {WAITED_TOO_LONG, CUSTOMER_SILENT, OFFER_OVER, WRAP_UP_OVER, RELAX_SKILLS}:
             needs.chats.add(key)
         elif row.kind == ANSWER_OVERDUE:
             needs.chats.add(key)
@@ -149,7 +152,7 @@ def needs_of_dues(dues: Iterable[Due]) -> Needs:
             needs.left.add(key)
             needs.departments.add(key)
         else:
-            needs.queues.add(key)
+            (needs.takeable if row.kind == SERVE_TAKEABLE else needs.queues).add(key)
             needs.departments.add(key)
     return needs
 
@@ -166,21 +169,28 @@ def places_into(
     open_chats = {chat.pair.key: chat for chat in chats.values() if chat.state is not State.CLOSED}
     ending = needs.ending_pairs | {chats[key].pair.key for key in needs.ending if key in chats}
     found = Counter(dict.fromkeys(needs.departments, 0))
+    picky: set[Key | None] = set()
     for pair_key, tenant_id, message in needs.messages:
         chat = open_chats.get(pair_key)
         tenant = documents.get(tenant_id, NOTHING_KNOWN).tenant
         if tenant is not None and (chat is None or pair_key in ending):
-            found[tenant_id, department_for(tenant, message)] += 1
+            place = rule_for(tenant, message)
+            key = (tenant_id, department_for(tenant, place))
+            found[key] += 1
+            if asked_for(tenant, place, message):
+                picky.add(key)
         if chat is not None and chat.department is not None and _is_unheld(chat, agents):
             found[chat.department] += 1
+            picky |= {chat.department} if chat.skills else set()
     placed = [chats[key] for key in needs.going_on if key in chats and _is_unheld(chats[key], agents)]
     placed += [chat for chat in chats.values() if chat.agent is not None and chat.agent in needs.held]
-    if needs.queues:
-        placed += [chat for chat in chats.values() if chat.department in needs.queues]
+    if served := needs.queues | needs.takeable:
+        placed += [chat for chat in chats.values() if chat.department in served]
     found.update(chat.department for chat in placed if chat.department is not None)
     by_hand = {chats[key].department for key in needs.assigned_by_hand if key in chats}
-    passed_on = {chat.department for chat in placed if chat.passed_by}  # asked are those who did not pass
-    named = needs.named_departments | {key for key in by_hand | passed_on if key is not None}
+    # Asked are those who did not pass, or who have the skills.
+    picky |= {chat.department for chat in placed if chat.passed_by or chat.skills}
+    named = needs.named_departments | {key for key in by_hand | picky if key is not None}
     found.update(dict.fromkeys(named, EVERYBODY))
     for key, number in tuple(found.items()):
         known = documents.get(key[0], NOTHING_KNOWN)

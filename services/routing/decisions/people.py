@@ -60,11 +60,13 @@ def agent_document(floor: Floor, received: Received) -> None:
         return
     departments = frozenset() if document.retired else frozenset(document.departments)
     roles = frozenset() if document.retired else frozenset(document.roles)
+    skills = frozenset() if document.retired else frozenset(document.skills)
     floor.agent_state(
         agent.but(
             capacity=document.capacity,
             departments=departments,
             roles=roles,
+            skills=skills,
             revision=document.revision,
         )
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from services.routing.decisions.calendars import is_open, next_close_at, next_open_at
 from services.routing.decisions.choice import Choice, Verdict, candidate, verdict
+from services.routing.decisions.skills import held_to
 from services.routing.model import Agent, Calendar, Closing, Department
 
 Why = Mapping[str, Any]
@@ -67,7 +68,8 @@ def place(
     ``turn`` is whom the department's ``round_robin`` chose last.
 
     Closed, or nobody online and not draining: divert at once. Somebody online but all full: queue,
-    or divert where the department says so. Hours are judged at ``now``, the moment of decision.
+    or divert where the department says so. Whoever has room but lacks a skill counts as somebody to wait
+    for: the chat may be theirs in a while. Hours are judged at ``now``, the moment of decision.
     """
     opened = None if calendar is None else is_open(calendar, now)
     why = rested_on(department, calendar, choice, opened=opened, ahead=ahead, turn=turn)
@@ -79,7 +81,8 @@ def place(
         return Divert("no_agents_online", None, why)
     if choice.agent is not None and not ahead:
         return Assign(choice.agent, why)
-    if department.when_full == "ticket" and choice.agent is None:
+    all_full = choice.agent is None and not choice.counts.get(Verdict.LACKS_SKILL)
+    if department.when_full == "ticket" and all_full:
         return Divert("all_full", None, why)
     return Queue(next_close_at(calendar, now) if calendar else None, why)
 
@@ -93,10 +96,10 @@ def prefer(
     """
     if before is None or not before.takes_chats_of(department.key):
         return found
-    within = max(department.last_agent_within, CONTINUES_WITHIN)
-    preferred = now - closing.at <= within and verdict(before) is Verdict.AVAILABLE
+    within, skills = max(department.last_agent_within, CONTINUES_WITHIN), held_to(found.why)
+    preferred = now - closing.at <= within and verdict(before, skills) is Verdict.AVAILABLE
     last_agent = {
-        "candidate": candidate(before),
+        "candidate": candidate(before, skills),
         "closed_at": closing.at.isoformat(),
         "within_seconds": within.total_seconds(),
         "preferred": preferred,
@@ -122,7 +125,7 @@ def rested_on(
 
     ``opened`` is what the calendar said, None where there is none to ask.
     """
-    why = {
+    why: dict[str, Any] = {
         "strategy": department.strategy,
         "department": {"id": department.department_id, "revision": department.revision},
         "calendar": department.calendar_id
@@ -138,4 +141,6 @@ def rested_on(
     }
     if department.strategy == "round_robin":
         why["last_turn"] = turn
+    if choice.skills is not None:
+        why["skills"] = choice.skills
     return why

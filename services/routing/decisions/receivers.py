@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from services.routing.decisions.choice import Choice, Verdict, candidate, choose
+from services.routing.decisions.asking import choose_next
+from services.routing.decisions.choice import Choice, Verdict, candidate
 from services.routing.decisions.commands import judge_receiver
 from services.routing.decisions.floor import Floor
 from services.routing.decisions.placement import rested_on
 from services.routing.decisions.refusals import is_closed
+from services.routing.decisions.skills import choose_for, preferred
 from services.routing.model import Agent, Chat, Department
 from shared.contracts.chat_commands import ChatAssign, ChatTransfer
 
@@ -44,8 +47,8 @@ def receiver(floor: Floor, chat: Chat, command: ChatAssign | ChatTransfer) -> Re
         return refusal or (named_receiver(agent) if agent else "unknown_agent")
     if department is None:
         return "unknown_department"
-    turn = floor.ranking(department.key).turn
-    choice = _choice(floor, department, chat.agent_id if isinstance(command, ChatTransfer) else None)
+    turn = floor.turn(department.key)
+    choice = _choice(floor, department, chat, without=isinstance(command, ChatTransfer))
     if choice.agent is None:
         return "all_full" if choice.counts.get(Verdict.FULL) else "nobody_online"
     floor.turn_taken(department, choice.agent)
@@ -54,9 +57,11 @@ def receiver(floor: Floor, chat: Chat, command: ChatAssign | ChatTransfer) -> Re
     return Receiver(choice.agent, {**why, "receiver": candidate(choice.agent)})
 
 
-def _choice(floor: Floor, department: Department, without: str | None) -> Choice:
-    ranking = floor.ranking(department.key)
-    if without is None:
-        return ranking.choose()
-    others = [agent for agent in floor.members(department.key) if agent.agent_id != without]
-    return choose(others, department.strategy, ranking.turn)
+def _choice(floor: Floor, department: Department, chat: Chat, *, without: bool) -> Choice:
+    """Choose ``without`` whoever holds the chat, or among all: those with its skills come before others."""
+    key, wanted = department.key, preferred(chat)
+    if not without or chat.agent_id is None:
+        return choose_for(wanted, lambda skills: floor.ranking(key, skills).choose())
+    holder, turn = frozenset({chat.agent_id}), floor.turn(key)
+    others = partial(choose_next, floor.members(key), department.strategy, turn, holder)
+    return choose_for(wanted, others)

@@ -17,6 +17,7 @@ from services.routing.decisions.placement import (
     prefer,
     refused,
 )
+from services.routing.decisions.skills import held_to
 from services.routing.model import Agent, Calendar, Closing, Department, Hours
 from shared.contracts import chats
 
@@ -151,15 +152,17 @@ def replay(why: Mapping[str, Any], at: datetime, calendar: Calendar | None = Non
     if (last_agent := why.get("last_agent")) is None or not isinstance(found, Assign):
         return found
     closing = Closing("", None, datetime.fromisoformat(last_agent["closed_at"]))
-    return prefer(found, _agent(last_agent["candidate"], department), closing, department, at)
+    before = _agent(last_agent["candidate"], department, held_to(why))
+    return prefer(found, before, closing, department, at)
 
 
 def choice_of(why: Mapping[str, Any]) -> Choice:
     """Choose among the recorded candidates. How many there were beside them is as recorded."""
     department = _department(why)
-    agents = [_agent(one, department) for one in why["shortlist"]]
-    chosen = choose(agents, department.strategy, why.get("last_turn", ""))
-    return Choice(chosen.agent, chosen.shortlist, why["counts"])
+    skills = held_to(why)
+    agents = [_agent(one, department, skills) for one in why["shortlist"]]
+    chosen = choose(agents, department.strategy, why.get("last_turn", ""), skills)
+    return Choice(chosen.agent, chosen.shortlist, why["counts"], why.get("skills"))
 
 
 def _department(why: Mapping[str, Any]) -> Department:
@@ -178,7 +181,7 @@ def _department(why: Mapping[str, Any]) -> Department:
     return replace(named, last_agent_within=within)
 
 
-def _agent(recorded: Candidate, department: Department) -> Agent:
+def _agent(recorded: Candidate, department: Department, skills: frozenset[str]) -> Agent:
     agent_id, found, load, capacity, presence_version, given = recorded
     return Agent(
         department.tenant_id,
@@ -190,4 +193,5 @@ def _agent(recorded: Candidate, department: Department) -> Agent:
         presence_version=presence_version,
         load=load,
         last_assigned_at=None if given is None else datetime.fromisoformat(given),
+        skills=frozenset() if found == Verdict.LACKS_SKILL else skills,
     )

@@ -9,9 +9,8 @@ from shared.contracts.inbound_messages import MessageReceived
 from shared.contracts.pair import canonical_address
 
 
-def department_for(tenant: Tenant, message: MessageReceived) -> str:
-    """Return the id of the department that a new chat with this message belongs to."""
-    place = rule_for(tenant, message)
+def department_for(tenant: Tenant, place: int | None) -> str:
+    """Return the id of the department that the rule at ``place`` names, or for None the first line."""
     return tenant.first_line_department if place is None else tenant.rules[place].department_id
 
 

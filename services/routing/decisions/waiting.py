@@ -11,7 +11,9 @@ from services.routing.decisions.floor import (
     OFFER_OVER,
     PENDING_OVER,
     RECEIVER_LEFT,
+    RELAX_SKILLS,
     SERVE_QUEUE,
+    SERVE_TAKEABLE,
     WAIT_LIMITS,
     WAITED_TOO_LONG,
     WRAP_UP_OVER,
@@ -21,6 +23,7 @@ from services.routing.decisions.handing_over import hand_on
 from services.routing.decisions.limits import limits_changed, look_at_limits, waited_too_long
 from services.routing.decisions.offers import end_those_into, offer_over, receiver_left
 from services.routing.decisions.pending import pending_over
+from services.routing.decisions.relaxing import relax_skills
 from services.routing.decisions.silence import customer_silent
 from services.routing.decisions.wrap_up import wrap_up_over
 from services.routing.model import LOOK_AT, Chat, Key, State, due_key
@@ -32,6 +35,7 @@ _OF_ONE_CHAT = {
     CUSTOMER_SILENT: customer_silent,
     OFFER_OVER: offer_over,
     PENDING_OVER: pending_over,
+    RELAX_SKILLS: relax_skills,
     WAITED_TOO_LONG: waited_too_long,
     WRAP_UP_OVER: wrap_up_over,
 }
@@ -44,7 +48,9 @@ def due(floor: Floor, row: Due) -> None:
     key = due_key(row.key)
     match row.kind:
         case kind if kind in {SERVE_QUEUE, DEPARTMENT_CLOSES}:
-            _serve(floor, row, key)
+            _serve(floor, row, key, floor.facts.queues.get(key, ()))
+        case kind if kind == SERVE_TAKEABLE:
+            _serve(floor, row, key, floor.facts.takeable.get(key, ()))
         case kind if kind == DEPARTMENT_RETIRED:
             _retired(floor, row, key)
         case kind if kind == AGENT_LOST:
@@ -62,23 +68,34 @@ def due(floor: Floor, row: Due) -> None:
             raise ValueError(f"no such timer: {row.kind}")
 
 
-def _serve(floor: Floor, row: Due, department: Key) -> None:
-    """Place the chats of a queue in its order: assign while somebody is free, divert when nobody is left."""
+def _serve(floor: Floor, row: Due, department: Key, listed: tuple[Key, ...]) -> None:
+    """Place the chats of a queue in its order: assign while somebody is free, divert when nobody is left.
+
+    A chat whose skills nobody who is free has is passed by. Where so many are that the list ends with them,
+    the next holds only what somebody could take.
+    """
     if floor.current(department) != department:
         # Whoever decided upon the directory as it was before may have come here after all had left.
         floor.sweep(DEPARTMENT_RETIRED, department)
         return
-    listed = floor.facts.queues.get(department, ())
+    passed_by = 0
     placed = [chat for key in listed if (chat := floor.chats.get(key)) and chat.state is State.QUEUED]
     for chat in placed:
         if not floor.can_place(chat.department):
             continue
         after = floor.settle(_cause(row, chat), chat, serving=True)
         if after.state is State.QUEUED and after.department == department and after.offer is None:
-            break
+            if not _may_be_passed_by(floor, after, department):
+                break
+            passed_by += 1
     else:
-        if len(listed) == LOOK_AT:
-            floor.sweep(SERVE_QUEUE, department)
+        if len(listed) == LOOK_AT and (row.kind != SERVE_TAKEABLE or passed_by < len(listed)):
+            floor.sweep(SERVE_TAKEABLE if passed_by else SERVE_QUEUE, department)
+
+
+def _may_be_passed_by(floor: Floor, chat: Chat, department: Key) -> bool:
+    """Whether a chat that goes on waiting leaves somebody free to others."""
+    return chat.skills != "" and not chat.skills_relaxed and floor.ranking(department).anybody_available
 
 
 def _retired(floor: Floor, row: Due, department: Key) -> None:

@@ -61,12 +61,13 @@ class Store:
             _add_hand_over(needs, one)
         handed_over = await self._hand_overs.left(tx, hand_overs)
         queues = await self._chats.queued(tx, needs.queues)
+        takeable = await self._chats.takeable(tx, needs.takeable)
         held = await self._chats.unanswered(tx, needs.held)
         left = await self._chats.left_in(tx, needs.left)
         entered = await self._chats.entered(tx, needs.entered)
         offered = await self._chats.offered(tx, needs.receivers)
         offered_into = await self._chats.offered_into(tx, needs.left)
-        listings = (queues, held, left, entered, handed_over, offered, offered_into)
+        listings = (queues, takeable, held, left, entered, handed_over, offered, offered_into)
         listed = {key for listing in listings for keys in listing.values() for key in keys}
         wanted = needs.chats | listed
         needs.assigned_by_hand |= {key for keys in handed_over.values() for key in keys}
@@ -93,6 +94,7 @@ class Store:
             turns=turns,
             closings=closings,
             queues=queues,
+            takeable=takeable,
             held=held,
             left=left,
             entered=entered,

@@ -14,8 +14,8 @@ Strength = Literal["update", "no key update", "key share"]
 _KEYS = "(select * from unnest(cast(:tenants as text[]), cast(:names as text[])))"
 _COLUMNS = (
     "tenant_id, agent_id, capacity, array_to_string(departments, chr(31)) as departments,"
-    " array_to_string(roles, chr(31)) as roles, state, draining, presence_version, revision, load,"
-    " misses, last_assigned_at"
+    " array_to_string(roles, chr(31)) as roles, array_to_string(skills, chr(31)) as skills,"
+    " state, draining, presence_version, revision, load, misses, last_assigned_at"
 )
 
 
@@ -120,15 +120,16 @@ class Agents:
                 " departments = string_to_array(u.departments, chr(31)),"
                 " roles = string_to_array(u.roles, chr(31)), state = u.state, draining = u.draining,"
                 " presence_version = u.presence_version, revision = u.revision, load = u.load,"
-                " misses = u.misses, last_assigned_at = u.last_assigned_at "
+                " misses = u.misses, last_assigned_at = u.last_assigned_at,"
+                " skills = string_to_array(u.skills, chr(31)) "
                 "from unnest(cast(:tenants as text[]), cast(:names as text[]), cast(:capacity as int[]),"
                 " cast(:departments as text[]), cast(:roles as text[]), cast(:state as text[]),"
                 " cast(:draining as boolean[]), cast(:presence_version as bigint[]),"
                 " cast(:revision as bigint[]), cast(:load as int[]),"
                 " cast(:misses as int[]),"
-                " cast(:last_assigned_at as timestamptz[]))"
+                " cast(:last_assigned_at as timestamptz[]), cast(:skills as text[]))"
                 " as u(tenant_id, agent_id, capacity, departments, roles, state, draining, presence_version,"
-                " revision, load, misses, last_assigned_at) "
+                " revision, load, misses, last_assigned_at, skills) "
                 "where a.tenant_id = u.tenant_id and a.agent_id = u.agent_id"
             ),
             {
@@ -144,6 +145,7 @@ class Agents:
                 "load": [a.load for a in agents],
                 "misses": [a.misses for a in agents],
                 "last_assigned_at": [a.last_assigned_at for a in agents],
+                "skills": ["\x1f".join(sorted(a.skills)) for a in agents],
             },
         )
 
@@ -155,8 +157,10 @@ def _split(keys: Iterable[Key]) -> dict[str, list[str]]:
 
 def _agents(rows: Iterable[Any]) -> dict[Key, Agent]:
     return {
-        (tenant, name): Agent(tenant, name, capacity, _words(departments), _words(roles), *rest)
-        for tenant, name, capacity, departments, roles, *rest in rows
+        (tenant, name): Agent(
+            tenant, name, capacity, _words(departments), _words(roles), _words(skills), *rest
+        )
+        for tenant, name, capacity, departments, roles, skills, *rest in rows
     }
 
 

@@ -40,6 +40,8 @@ _COLUMNS = {
     "flagged": "boolean",
     "passed_by": "text",
     "wrap_up_until": "timestamptz",
+    "skills": "text",
+    "skills_relaxed": "boolean",
     # The last two are written otherwise than the others.
     "said": "text",
     "offer": "text",
@@ -160,6 +162,21 @@ class Chats:
             departments,
             "select c.chat_id from chats c where c.tenant_id = u.tenant_id and c.department_id = u.name"
             " and c.state = 'queued' and c.offered_to is null"
+            " order by c.priority desc, c.waiting_since, c.chat_id",
+        )
+
+    async def takeable(self, tx: AsyncConnection, departments: Iterable[Key]) -> dict[Key, tuple[Key, ...]]:
+        """List the first of each queue, in order, but for those whose skills nobody who is free has."""
+        return await self._list(
+            tx,
+            departments,
+            "select c.chat_id from chats c where c.tenant_id = u.tenant_id and c.department_id = u.name"
+            " and c.state = 'queued' and c.offered_to is null"
+            " and (c.skills = '' or c.skills_relaxed or exists (select from members m join agents a"
+            " on a.tenant_id = m.tenant_id and a.agent_id = m.agent_id"
+            " where m.tenant_id = c.tenant_id and m.department_id = c.department_id"
+            " and a.state = 'online' and not a.draining and a.load < a.capacity"
+            " and 'agent' = any(a.roles) and a.skills @> string_to_array(c.skills, chr(31))))"
             " order by c.priority desc, c.waiting_since, c.chat_id",
         )
 

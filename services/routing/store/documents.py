@@ -61,6 +61,7 @@ def _tenant(
                 one.keyword,
                 one.language,
                 one.hint,
+                one.skills,
             )
             for body in rules
             for one in body.rules
@@ -92,6 +93,7 @@ def _department(
         fallback_id=moves.get(document.fallback, document.fallback) if document.fallback else None,
         last_agent_within=timedelta(seconds=document.last_agent_seconds),
         wrap_up=timedelta(seconds=document.wrap_up_seconds),
+        relax_skills_after=timedelta(seconds=document.relax_skills_seconds),
         revision=document.revision,
     )
 
