@@ -1,6 +1,7 @@
 """Run the benchmark: warm up, five interleaved rounds, one line for each goal, a JSON report.
 
-`python -m bench growth` measures P11 instead, on desks of two sizes.
+`python -m bench growth` measures P11 instead, on desks of two sizes; `python -m bench scale` P9, with two
+processes.
 """
 
 import argparse
@@ -20,20 +21,21 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import growth, legs, sample, stage, workload
+from bench import growth, legs, sample, scale, stage, workload
 from bench.legs import LEGS, LegFailedError, Sizes
 from bench.measured import Measured
-from bench.report import GOALS, GROWTH_GOALS, Result, Round, composite_bound, judge, spread
+from bench.report import GOALS, GROWTH_GOALS, SCALE_GOALS, Result, Round, composite_bound, judge, spread
 from ops.stack import Addresses, StackError
 
 WARM_UP = 1_000
 OUT = Path(".local/bench")
+SUITES = {"throughput": GOALS, "growth": GROWTH_GOALS, "scale": SCALE_GOALS}
 
 
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("suite", nargs="?", choices=["throughput", "growth"], default="throughput")
+    parser.add_argument("suite", nargs="?", choices=list(SUITES), default="throughput")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--messages", type=int, default=Sizes.routing, help="new pairs for routing")
     parser.add_argument("--naive", type=int, default=Sizes.naive, help="new pairs for the naive service")
@@ -52,8 +54,7 @@ def main() -> None:
     except (StackError, LegFailedError) as failure:
         console.print(f"bench: {failure}")
         sys.exit(1)
-    goals = GOALS if chosen.suite == "throughput" else GROWTH_GOALS
-    results = [judge(goal, rounds) for goal in goals]
+    results = [judge(goal, rounds) for goal in SUITES[chosen.suite]]
     console.print(_table(rounds))
     report = chosen.out / ("report.json" if chosen.suite == "throughput" else f"{chosen.suite}.json")
     _write(report, rounds, results)
@@ -67,6 +68,8 @@ async def _run(addresses: Addresses, chosen: argparse.Namespace, console: Consol
         large = growth.Desk(chosen.stored, chosen.agents, chosen.departments)
         async with growth.legs(addresses, large, chosen.messages) as found:
             return await _rounds(found, chosen.rounds, console)
+    if chosen.suite == "scale":
+        return await _rounds(scale.legs(addresses, chosen.messages), chosen.rounds, console)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sample.json"
         async with stage.desk(addresses) as settings:  # warms the servers and takes the sample

@@ -5,10 +5,11 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import asyncpg
 
 from bench import stage, workload
@@ -49,23 +50,51 @@ async def routing(addresses: Addresses, sizes: Sizes, _: Path) -> Measured:
     return measured
 
 
-async def run_routing(settings: PlatformSettings, count: int) -> Measured:
+async def run_routing(settings: PlatformSettings, count: int, processes: int = 1) -> Measured:
     """Run routing on a desk where ``count`` new pairs wait, from its first commit until all is published.
 
-    What was done is read from the store. Raises LegFailedError when it is not what had to be done.
+    With several processes it is measured from when each of them has messages to work on. What was done is
+    read from the store. Raises LegFailedError when it is not what had to be done.
     """
     connection = await asyncpg.connect(settings.database_url)
     try:
-        async with routing_process(settings, free_port("bench")) as running:
+        async with AsyncExitStack() as stack:
+            ports = [free_port(f"bench-{number}") for number in range(processes)]
+            running = [await stack.enter_async_context(routing_process(settings, port)) for port in ports]
             before = await _until(connection, running, 1)
-            started, cpu = time.perf_counter(), cpu_seconds(running.pid)
+            if processes > 1:
+                await _until_all_work(ports)
+                before = await _until(connection, running, 1)
+            started, cpu, used = time.perf_counter(), _cpu_of(running), _machine()
             done = await _until(connection, running, count)
             await until_published(connection)
-            measured = Measured(done - before, time.perf_counter() - started, cpu_seconds(running.pid) - cpu)
+            seconds, spent = time.perf_counter() - started, _cpu_of(running) - cpu
+            measured = Measured(done - before, seconds, spent, _busy(used, _machine()))
         await _prove(connection, count)
     finally:
         await connection.close()
     return measured
+
+
+async def _until_all_work(ports: Sequence[int]) -> None:
+    """Wait until every process has handled messages. Raises LegFailedError when patience ends before."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    async with aiohttp.ClientSession() as session:
+        for port in ports:
+            while not await _has_read(session, port):
+                if time.monotonic() > deadline:
+                    raise LegFailedError("one of the processes got no messages")
+                await asyncio.sleep(POLL_SECONDS)
+
+
+async def _has_read(session: aiohttp.ClientSession, port: int) -> bool:
+    """Whether a process has read messages of customers; one that does not answer yet has not."""
+    try:
+        async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            told = await answer.text()
+    except aiohttp.ClientConnectionError:
+        return False
+    return 'chatdesk_records_read_total{topic="inbound-messages.v1"}' in told
 
 
 async def kafka_loop(addresses: Addresses, sizes: Sizes, sample: Path) -> Measured:
@@ -158,13 +187,16 @@ async def process(settings: PlatformSettings, *arguments: str) -> AsyncIterator[
             await running.wait()
 
 
-async def _until(connection: asyncpg.Connection, process: asyncio.subprocess.Process, count: int) -> int:
+async def _until(
+    connection: asyncpg.Connection, processes: Sequence[asyncio.subprocess.Process], count: int
+) -> int:
     """Wait until so many assignments are committed, and return how many there are then."""
     # Loads are as many rows as there are agents: asking for them costs the leg nothing that shows.
     deadline = time.monotonic() + PATIENCE_SECONDS
     while (done := await connection.fetchval("select coalesce(sum(load), 0) from routing.agents")) < count:
-        if process.returncode is not None or time.monotonic() > deadline:
-            raise LegFailedError(f"routing assigned {done} of {count} and ended with {process.returncode}")
+        ended = [one.returncode for one in processes if one.returncode is not None]
+        if ended or time.monotonic() > deadline:
+            raise LegFailedError(f"routing assigned {done} of {count}; processes that ended: {ended}")
         await asyncio.sleep(POLL_SECONDS)
     return int(done)
 
@@ -203,6 +235,24 @@ async def _prove(connection: asyncpg.Connection, count: int) -> None:
     expected = {"assigned": count, "pairs": count, "unsent": 0}
     if dict(found) | expected != dict(found) or found["most"] > workload.CAPACITY:
         raise LegFailedError(f"the store says {dict(found)} instead of {expected}")
+
+
+def _cpu_of(processes: Sequence[asyncio.subprocess.Process]) -> float:
+    return sum(cpu_seconds(one.pid) for one in processes)
+
+
+def _machine() -> tuple[int, int]:
+    """Return all cores' ticks so far, from /proc: those in which somebody used them, and all."""
+    user, nice, system, idle, waiting, *others = map(
+        int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
+    )
+    used = user + nice + system + sum(others)
+    return used, used + idle + waiting
+
+
+def _busy(before: tuple[int, int], after: tuple[int, int]) -> float:
+    used, all_of_them = (later - earlier for earlier, later in zip(before, after, strict=True))
+    return used / all_of_them if all_of_them else 0.0
 
 
 def cpu_seconds(pid: int) -> float:

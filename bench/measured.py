@@ -1,4 +1,4 @@
-"""One measurement: so many messages in so many seconds, and the CPU time of the process that did it."""
+"""One measurement: so many messages in so many seconds, and the CPU time of who did it."""
 
 import json
 import sys
@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Measured:
-    """One run of one leg. ``cpu_seconds`` is the measured process's own, not the servers'."""
+    """One run of one leg. ``cpu_seconds`` is of the measured processes, not of the servers."""
 
     messages: int
     seconds: float
     cpu_seconds: float
+    busy: float = 0.0
+    """Share of all cores' time in which anybody used them, 0 to 1; 0 where it was not looked at."""
 
     @property
     def rate(self) -> float:

@@ -1,7 +1,7 @@
 import pytest
 
 from bench.measured import Measured, told
-from bench.report import GOALS, GROWTH_GOALS, Goal, composite_bound, judge, spread
+from bench.report import GOALS, GROWTH_GOALS, SCALE_GOALS, Goal, composite_bound, judge, spread
 
 
 def at(rate: float) -> Measured:
@@ -65,6 +65,19 @@ def test_a_leg_that_varies_more_than_twofold_makes_its_goals_noisy_and_no_other(
 def test_growth_may_cost_so_much_and_no_more(large: float, line: str) -> None:
     one = {"small": at(2_000), "large": Measured(messages=1000, seconds=0.5, cpu_seconds=large)}
     assert judge(GROWTH_GOALS[0], [one] * 3).line() == line
+
+
+@pytest.mark.parametrize(
+    ("rate", "busy", "line"),
+    [
+        (1_300, 0.5, "P9 1.30 goal 1.30 pass (cores 50% busy)"),
+        (1_100, 0.95, "P9 1.10 goal 1.30 pass (cores 95% busy)"),
+        (1_100, 0.89, "P9 1.10 goal 1.30 short (cores 89% busy)"),
+    ],
+)
+def test_a_second_process_brings_more_or_the_machine_has_no_more(rate: float, busy: float, line: str) -> None:
+    two = Measured(messages=1000, seconds=1000 / rate, cpu_seconds=0.5, busy=busy)
+    assert judge(SCALE_GOALS[0], [{"one": at(1_000), "two": two}] * 3).line() == line
 
 
 def test_a_baseline_is_read_from_the_last_line_it_prints() -> None:

@@ -49,3 +49,20 @@ def test_a_large_desk_is_measured_against_a_small_one(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stdout.strip().splitlines()[-1].startswith("P11 ")
     assert set(json.loads((tmp_path / "growth.json").read_text())["rounds"][0]) == {"small", "large"}
+
+
+def test_two_processes_are_measured_beside_one(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-m", "bench", "scale", "--rounds", "1"),
+            *("--messages", "20000", "--out", str(tmp_path)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.strip().splitlines()[-1].startswith("P9 ")
+    rounds = json.loads((tmp_path / "scale.json").read_text())["rounds"]
+    assert 0 < rounds[0]["two"]["busy"] <= 1
