@@ -15,6 +15,7 @@ from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatClose, ChatEndWrapUp, ChatMarkPending
 from shared.contracts.chats import ChatClosed, ChatCommandRefused, ChatFact, ChatWrapUpEnded
 from shared.contracts.event import Event, Model
+from shared.contracts.inbound_messages import Hints
 from shared.platform.database import Database
 from tests import desk_events as desk
 from tests.conftest import Migrated
@@ -162,6 +163,11 @@ HERS = ("ann", "assigned", 3, ["continued"])
             ("bob", "assigned", 3, []),
             id="too late to be preferred",
         ),
+        pytest.param(
+            after_the_end(FULL, waiting=4, ago=15.1, last_agent_within=timedelta(0)),
+            (None, "queued", 3, []),
+            id="too late, while others wait",
+        ),
     ],
 )
 def test_whether_a_customer_who_writes_again_has_the_slot_of_their_agent_s_wrap_up(
@@ -176,6 +182,37 @@ def test_whether_a_customer_who_writes_again_has_the_slot_of_their_agent_s_wrap_
     if ends:
         assert chat.why["wrap_up_of"] == "chat-before"
         assert changes.closings[ENDED.pair.key].wrapping_up is False
+
+
+@pytest.mark.parametrize(
+    ("ann", "bob", "gets_it", "ends"),
+    [
+        pytest.param({"french"}, {"french"}, "ann", ["continued"], id="which she has"),
+        pytest.param({"dutch"}, {"french"}, "bob", [], id="which somebody else has"),
+        pytest.param(set(), set(), None, [], id="which nobody has"),
+    ],
+)
+def test_a_customer_who_asks_for_skills_next_has_the_slot_of_who_has_them(
+    ann: set[str], bob: set[str], gets_it: str | None, ends: list[str]
+) -> None:
+    known = after_the_end(replace(FULL, skills=frozenset(ann)))
+    other = an_agent("bob", skills=frozenset(bob))
+    known = replace(known, agents={**known.agents, other.key: other})
+    message = a_message(hints=Hints(skills=("french",)))
+    changes = fold(known, [received(message)], STEPS, NOON)
+    assert said(changes, ChatFact)[-1].agent_id == gets_it
+    assert [one.reason for one in said(changes, ChatWrapUpEnded)] == ends
+
+
+def test_a_fallback_may_be_where_the_agent_goes_on() -> None:
+    ann = an_agent(load=3, departments=frozenset({"care"}))
+    departments = (a_department(calendar_id="mornings", fallback_id="care"), a_department("care"))
+    known = replace(after_the_end(ann), agents={ann.key: ann})
+    known.directory[TENANT].departments.update({one.department_id: one for one in departments})
+    known = replace(known, locked=frozenset(one.key for one in departments))
+    changes = fold(known, [received(a_message())], STEPS, NOON)
+    chat = said(changes, ChatFact)[-1]
+    assert (chat.department_id, chat.agent_id, load_of(known, changes, "ann")) == ("care", "ann", 3)
 
 
 def done(**command: Any) -> ChatEndWrapUp:

@@ -32,8 +32,8 @@ from services.routing.decisions.placement import (
     refused,
 )
 from services.routing.decisions.rules import fallbacks
-from services.routing.decisions.skills import asked, choose_for, has_all
-from services.routing.decisions.slots import held_until, may_go_on
+from services.routing.decisions.skills import asked, choose_for
+from services.routing.decisions.slots import held_until
 from services.routing.model import (
     NOTHING_KNOWN,
     PARTED,
@@ -221,7 +221,7 @@ class Floor:
         if (department := self.department(key)) is None:
             return self._hold(cause, chat, {"verdict": "department_missing"}, reason)
         ahead = 0 if serving else self._ahead.get(key, 0)
-        placement = self._place(cause, department, chat, ahead)
+        placement = self._place_again(cause, department, chat) or self._place(department, chat, ahead)
         if isinstance(placement, Divert) and placement.reason in NOBODY_THERE and department.fallback_id:
             instead, found, asked = self._fall_back(cause, department, chat, placement)
             if instead is not department:
@@ -238,16 +238,12 @@ class Floor:
             case Divert(why_not, next_open_at, why):
                 return self.divert(cause, chat, why_not, next_open_at=next_open_at, why=why)
 
-    def _place(self, cause: Cause, department: Department, chat: Chat, ahead: int) -> Placement:
+    def _place(self, department: Department, chat: Chat, ahead: int) -> Placement:
         calendar, turn = self.calendar(department), self.turn(department.key)
-        last = self._leave_wrap_up(cause, department, chat)
         passed = chat.passed_by.split(PARTED)
         choice = self._choose(department, chat, frozenset(passed) if chat.passed_by else frozenset())
-        ahead = 0 if last else ahead
         found = place(department, calendar, choice, ahead=ahead, now=self.now, turn=turn)
         closing = self.closing(chat.pair.key)
-        if last is not None:
-            found = replace(found, why={**found.why, "wrap_up_of": last.chat_id})
         if chat.passed_by:
             found = replace(found, why={**found.why, "passed_by": passed})
         if closing is None or not isinstance(found, Assign) or closing.agent_id in passed:
@@ -255,18 +251,25 @@ class Floor:
         before = self.agents.get((chat.tenant_id, closing.agent_id or ""))
         return prefer(found, before, closing, department, self.now)
 
-    def _leave_wrap_up(self, cause: Cause, department: Department, chat: Chat) -> Chat | None:
-        """Free the slot held after the pair's last chat if its agent gets this one; return the last chat."""
+    def _place_again(self, cause: Cause, department: Department, chat: Chat) -> Assign | None:
+        """Give a chat to who wraps the pair's last one up, in that slot, if they were preferred with it.
+
+        It was nobody else's to have, so the chat overtakes none of those who wait.
+        """
         closing = self.closing(chat.pair.key)
-        if closing is None or not closing.wrapping_up or closing.agent_id in chat.passed_by.split(PARTED):
+        if closing is None or not closing.wrapping_up:
             return None
         last = self.chats.get((chat.tenant_id, closing.chat_id))
         agent = self.agents.get(last.wrapped_up_by) if last is not None and last.wrapped_up_by else None
         if last is None or agent is None:
             return None
-        calendar = self.calendar(department)
-        fits = has_all(agent, chat) and may_go_on(agent, closing, department, calendar, self.now)
-        return self.end_wrap_up(cause, last, "continued") if fits else None
+        self._agent_changed(agent.but(load=agent.load - 1))
+        found = self._place(department, chat, ahead=0)
+        self._agent_changed(agent)
+        if not isinstance(found, Assign) or not found.why.get("last_agent", {}).get("preferred"):
+            return None
+        self.end_wrap_up(cause, last, "continued")
+        return Assign(found.agent, {**found.why, "wrap_up_of": last.chat_id})
 
     def end_wrap_up(self, cause: Cause, chat: Chat, reason: str, **told: Any) -> Chat:
         """Give back the slot that was held after a chat's end."""
@@ -302,7 +305,8 @@ class Floor:
             other = self.department(key)
             if other is None or not self.can_place(key):
                 continue
-            found = self._place(cause, other, chat, self._ahead.get(key, 0))
+            ahead = self._ahead.get(key, 0)
+            found = self._place_again(cause, other, chat) or self._place(other, chat, ahead)
             if isinstance(found, Assign | Queue):
                 return other, found, {"fallbacks": asked} if asked else {}
             if len(asked) < NAMED:

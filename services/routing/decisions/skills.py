@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from services.routing.decisions.choice import NO_SKILLS, Choice
-from services.routing.model import PARTED, Agent, Chat, Department, Tenant
+from services.routing.model import PARTED, Chat, Department, Tenant
 from shared.contracts.inbound_messages import MessageReceived
 
 MOST = 20
@@ -41,11 +41,6 @@ def asked(chat: Chat, department: Department) -> Asked | None:
         return None
     waits_for_anybody = chat.queued_at is not None and chat.skills_relaxed
     return Asked(tuple(chat.skills.split(PARTED)), waits_for_anybody or not department.relax_skills_after)
-
-
-def has_all(agent: Agent, chat: Chat) -> bool:
-    """Say whether somebody has all the skills that a chat asks for."""
-    return not chat.skills or agent.skills.issuperset(chat.skills.split(PARTED))
 
 
 def preferred(chat: Chat) -> Asked | None:
