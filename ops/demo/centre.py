@@ -28,7 +28,7 @@ ACCOUNTS: Mapping[str, str] = MappingProxyType({"1001": FIRST_LINE, "1002": BILL
 SECRET_NAME, SECRET = "DEMO_WHATSAPP_TOKEN", "demo-token"
 TEMPLATE, PAUSED_TEMPLATE = "still_with_you", "spring_sale"
 SUPERVISOR = "grace"
-LEASE_SECONDS, GRACE_SECONDS, MAX_WAIT_SECONDS = 3, 2, 4
+LEASE_SECONDS, GRACE_SECONDS, MAX_WAIT_SECONDS, WRAP_UP_SECONDS = 3, 2, 4, 1
 
 _SALES_PEOPLE = ("ada", "alan", "barbara", "bob", "chen", "dana", "edsger")
 _SUPPORT_PEOPLE = ("emma", "frances", "guido", "hal", "ines", "jean", "ken")
@@ -107,7 +107,12 @@ def documents(provider_url: str, now: datetime) -> list[DirectoryDocument]:
 
 def _department(name: str, calendar: str | None) -> DepartmentDocument:
     return DepartmentDocument(
-        id=name, revision=0, name=name.title(), calendar=calendar, max_wait_seconds=MAX_WAIT_SECONDS
+        id=name,
+        revision=0,
+        name=name.title(),
+        calendar=calendar,
+        max_wait_seconds=MAX_WAIT_SECONDS,
+        wrap_up_seconds=WRAP_UP_SECONDS if name == SUPPORT else 0,
     )
 
 

@@ -122,6 +122,7 @@ def paint(scene: Scene, moment: Moment) -> Picture:
     """Return the picture of a scene. The same scene and moment make the same picture."""
     queues = _queues(scene)
     loads = Counter(chat.agent_id for chat in scene.chats.values() if chat.state in _HOLDING)
+    loads.update(scene.slots.values())
     agents = tuple(_agent(scene, person, loads[person.id]) for person in _floor(scene))
     since = moment.now - LATENCY_WINDOW
     return Picture(

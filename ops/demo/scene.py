@@ -15,8 +15,11 @@ from shared.contracts.chats import (
     ChatDiverted,
     ChatFact,
     ChatMessageAdded,
+    ChatOffered,
+    ChatOfferEnded,
     ChatOpened,
     ChatQueued,
+    ChatWrapUpEnded,
 )
 from shared.contracts.deliveries import Delivery
 from shared.contracts.directory import AgentDocument, DepartmentDocument
@@ -70,6 +73,8 @@ class Scene:
     people: dict[str, AgentDocument] = field(default_factory=dict)
     chats: dict[str, ChatFact] = field(default_factory=dict)
     """Those that are not closed."""
+    slots: dict[str, str] = field(default_factory=dict)
+    """By chat, who has a slot taken for one that is offered to them, or that they wrap up."""
     tickets: dict[str, TicketFact] = field(default_factory=dict)
     """Those that are not closed."""
     agents: dict[str, AgentChanged] = field(default_factory=dict)
@@ -139,8 +144,20 @@ class Scene:
                 self._undecided.pop(chat.chat_id, None)
             case _:
                 pass
+        self._hear_slot(chat)
         self.closed_chats += isinstance(chat, ChatClosed)
         _keep(self.chats, chat.chat_id, chat, closed=chat.state == "closed")
+
+    def _hear_slot(self, chat: ChatFact) -> None:
+        match chat:
+            case ChatOffered(to=agent_id):
+                self.slots[chat.chat_id] = agent_id
+            case ChatClosed(previous_agent_id=str() as agent_id, wrap_up_until=datetime()):
+                self.slots[chat.chat_id] = agent_id
+            case ChatOfferEnded() | ChatWrapUpEnded():
+                self.slots.pop(chat.chat_id, None)
+            case _:
+                pass
 
     def _hear_ticket(self, ticket: TicketFact) -> None:
         if isinstance(ticket, TicketClosed):

@@ -95,7 +95,7 @@ def _candidate(one: Sequence[Any]) -> str:
     agent_id, verdict, load, capacity, _, given = one
     since = f"last given a chat at {given}" if given else "given none yet"
     passed = f"; {_PASSED_OVER[verdict]}" if verdict in _PASSED_OVER else ""
-    return f"{agent_id}: {load} of {capacity} chats, {since}{passed}"
+    return f"{agent_id}: {load} of {capacity} slots taken, {since}{passed}"
 
 
 def _last_agent(last: Mapping[str, Any]) -> str:

@@ -170,6 +170,18 @@ def test_an_agents_load_is_what_they_hold() -> None:
     }
 
 
+def test_offers_and_wrap_ups_count_until_they_end() -> None:
+    past = a_sales_department()
+    one_is_anns(past)
+    past.offer("c1", "ben")
+    assert [agent.load for agent in a_picture(past).agents] == [1, 1]
+    past.end_offer("c1", "declined")
+    past.close("c1", wrap_up=timedelta(minutes=1))
+    assert [agent.load for agent in a_picture(past).agents] == [1, 0]
+    past.end_wrap_up("c1")
+    assert [agent.load for agent in a_picture(past).agents] == [0, 0]
+
+
 def test_who_has_no_department_is_not_on_the_floor() -> None:
     past = a_sales_department()
     past.say(AgentDocument(id="grace", revision=1, name="Grace", capacity=1, roles=("supervisor",)), "desk")
