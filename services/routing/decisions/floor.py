@@ -7,32 +7,11 @@ changes a chat in one way and says so on ``chats.v1``.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, TypeVar
 
-from services.routing.decisions.asking import choose_next
-from services.routing.decisions.choice import (
-    NAMED,
-    NO_OTHERS,
-    NO_SKILLS,
-    Choice,
-    Ranking,
-    ShortlistEndsError,
-)
-from services.routing.decisions.placement import (
-    CONTINUES_WITHIN,
-    NOBODY_THERE,
-    Assign,
-    Divert,
-    Hold,
-    Placement,
-    Queue,
-    place,
-    prefer,
-    refused,
-)
-from services.routing.decisions.rules import fallbacks
-from services.routing.decisions.skills import asked, choose_for
+from services.routing.decisions.choice import NO_OTHERS, NO_SKILLS, Ranking, ShortlistEndsError
+from services.routing.decisions.placement import CONTINUES_WITHIN
 from services.routing.decisions.slots import held_until
 from services.routing.model import (
     NOTHING_KNOWN,
@@ -185,6 +164,10 @@ class Floor:
                         self._members.setdefault(department, []).append(agent.key)
         return self._members
 
+    def ahead(self, key: Key) -> int:
+        """Return how many wait in a locked department for somebody to be found."""
+        return self._ahead.get(key, 0)
+
     def turn_taken(self, department: Department, agent: Agent) -> None:
         """Note whom the department's strategy chose, where the next choice depends on it."""
         if department.strategy == "round_robin":
@@ -209,68 +192,6 @@ class Floor:
             told["continues"] = closing.chat_id
         return self.tell(cause, chat.after(), chats.ChatOpened, why=why, **told)
 
-    def settle(self, cause: Cause, chat: Chat, *, serving: bool = False, reason: str | None = None) -> Chat:
-        """Place a chat that nobody holds. ``serving`` takes it from the queue, so nobody is ahead of it.
-
-        A chat of a retired department moves on first.
-        """
-        chat = self.move_on(cause, self.end_offer(cause, chat, reason or "placed_anew"))
-        key = chat.department
-        if key is None or not self.can_place(key):
-            raise LookupError(f"chat {chat.chat_id} cannot be placed: department {key} is not locked")
-        if (department := self.department(key)) is None:
-            return self._hold(cause, chat, {"verdict": "department_missing"}, reason)
-        ahead = 0 if serving else self._ahead.get(key, 0)
-        placement = self._place_again(cause, department, chat) or self._place(department, chat, ahead)
-        if isinstance(placement, Divert) and placement.reason in NOBODY_THERE and department.fallback_id:
-            instead, found, asked = self._fall_back(cause, department, chat, placement)
-            if instead is not department:
-                told = {"reason": placement.reason, "why": {**placement.why, **asked}}
-                chat = self.move(cause, chat, instead.department_id, **told)
-            department, placement = instead, found
-        match placement:
-            case Assign() as given:
-                return self._hand_out(cause, chat, department, given, reason)
-            case Queue() as queue:
-                return self._wait(cause, chat, department, queue, reason)
-            case Hold(why):
-                return self._hold(cause, chat, why, reason)
-            case Divert(why_not, next_open_at, why):
-                return self.divert(cause, chat, why_not, next_open_at=next_open_at, why=why)
-
-    def _place(self, department: Department, chat: Chat, ahead: int) -> Placement:
-        calendar, turn = self.calendar(department), self.turn(department.key)
-        passed = chat.passed_by.split(PARTED)
-        choice = self._choose(department, chat, frozenset(passed) if chat.passed_by else frozenset())
-        found = place(department, calendar, choice, ahead=ahead, now=self.now, turn=turn)
-        closing = self.closing(chat.pair.key)
-        if chat.passed_by:
-            found = replace(found, why={**found.why, "passed_by": passed})
-        if closing is None or not isinstance(found, Assign) or closing.agent_id in passed:
-            return found
-        before = self.agents.get((chat.tenant_id, closing.agent_id or ""))
-        return prefer(found, before, closing, department, self.now)
-
-    def _place_again(self, cause: Cause, department: Department, chat: Chat) -> Assign | None:
-        """Give a chat to who wraps the pair's last one up, in that slot, if they were preferred with it.
-
-        It was nobody else's to have, so the chat overtakes none of those who wait.
-        """
-        closing = self.closing(chat.pair.key)
-        if closing is None or not closing.wrapping_up:
-            return None
-        last = self.chats.get((chat.tenant_id, closing.chat_id))
-        agent = self.agents.get(last.wrapped_up_by) if last is not None and last.wrapped_up_by else None
-        if last is None or agent is None:
-            return None
-        self._agent_changed(agent.but(load=agent.load - 1))
-        found = self._place(department, chat, ahead=0)
-        self._agent_changed(agent)
-        if not isinstance(found, Assign) or not found.why.get("last_agent", {}).get("preferred"):
-            return None
-        self.end_wrap_up(cause, last, "continued")
-        return Assign(found.agent, {**found.why, "wrap_up_of": last.chat_id})
-
     def end_wrap_up(self, cause: Cause, chat: Chat, reason: str, **told: Any) -> Chat:
         """Give back the slot that was held after a chat's end."""
         if (key := chat.wrapped_up_by) is None:
@@ -283,36 +204,9 @@ class Floor:
         told = {"reason": reason, "agent_load": load, **told}
         return self.tell(cause, chat.after(wrap_up_until=None), chats.ChatWrapUpEnded, **told)
 
-    def _choose(self, department: Department, chat: Chat, passed: frozenset[str]) -> Choice:
-        """Choose among those who did not pass on the chat, then among all; each time by its skills."""
-        key, wanted = department.key, asked(chat, department)
-        if passed:
-            others = partial(choose_next, self.members(key), department.strategy, self.turn(key), passed)
-            if (found := choose_for(wanted, others)).agent is not None:
-                return found
-        return choose_for(wanted, lambda skills: self.ranking(key, skills).choose())
-
     def closing(self, pair_key: str) -> Closing | None:
         """Return the end of the pair's last chat."""
         return self._closings.get(pair_key) or self.facts.closings.get(pair_key)
-
-    def _fall_back(
-        self, cause: Cause, department: Department, chat: Chat, divert: Divert
-    ) -> tuple[Department, Placement, Mapping[str, Any]]:
-        """Return the first fallback that assigns or queues, else the divert, and who was asked before."""
-        asked: list[Mapping[str, Any]] = []
-        for key in fallbacks(self.directory(department.tenant_id), department.key):
-            other = self.department(key)
-            if other is None or not self.can_place(key):
-                continue
-            ahead = self._ahead.get(key, 0)
-            found = self._place_again(cause, other, chat) or self._place(other, chat, ahead)
-            if isinstance(found, Assign | Queue):
-                return other, found, {"fallbacks": asked} if asked else {}
-            if len(asked) < NAMED:
-                asked.append(refused(found))
-        told = {"fallbacks": asked}
-        return department, Divert(divert.reason, divert.next_open_at, {**divert.why, **told}), told
 
     def move(self, cause: Cause, chat: Chat, department_id: str, **told: Any) -> Chat:
         """Change a chat's department; one that waits leaves that queue and has yet to enter the other."""
@@ -531,46 +425,6 @@ class Floor:
         )
         self.outcome.outgoing.append(event)
 
-    def _hand_out(
-        self, cause: Cause, chat: Chat, department: Department, given: Assign, reason: str | None
-    ) -> Chat:
-        """Give a chat to whom it was found to be for; where a department offers, let it wait and ask them."""
-        agent = given.agent
-        if not given.why.get("last_agent", {}).get("preferred"):
-            self.turn_taken(department, agent)
-        if department.mode == "push":
-            return self.assign(cause, chat, agent, why=given.why, reason=reason)
-        if chat.state is not State.QUEUED or chat.queued_at is None:
-            chat = self._queue(cause, chat, {"mode": department.mode}, reason)
-            self.limit_wait(chat)
-        if agent.agent_id in chat.passed_by.split(PARTED):
-            chat = chat.but(passed_by="")
-        expires_at = self.now + department.offer_timeout
-        offer = Offer("assign", agent.agent_id, SYSTEM, expires_at, department.department_id)
-        return self.hold_out(cause, chat, offer, given.why)
-
-    def _wait(
-        self, cause: Cause, chat: Chat, department: Department, queue: Queue, reason: str | None
-    ) -> Chat:
-        if queue.closes_at is not None:  # also for those who wait already: hours change
-            key = due_name(department.key)
-            self.outcome.schedule.append(Due(DEPARTMENT_CLOSES, key, chat.tenant_id, queue.closes_at))
-        if chat.state is State.QUEUED and chat.queued_at is not None:
-            return chat
-        chat = self._queue(cause, chat, queue.why, reason)
-        self.limit_wait(chat)
-        # Somebody may be free whom the chats ahead may not have; let the queue be served in its order.
-        self.sweep(SERVE_QUEUE, department.key)
-        return chat
-
-    def _hold(self, cause: Cause, chat: Chat, why: Any, reason: str | None) -> Chat:
-        """Let a chat wait for a document that was named but has not come; a ticket stays one."""
-        if chat.state is State.DIVERTED or (chat.state is State.QUEUED and chat.queued_at is not None):
-            return chat
-        chat = self._queue(cause, chat, why, reason)
-        self.limit_wait(chat)
-        return chat
-
     def limit_wait(self, chat: Chat, since: datetime | None = None) -> None:
         """Set the end of a chat's wait, which began now unless it is said since when it counts."""
         department = self.department(chat.department) if chat.department is not None else None
@@ -585,7 +439,8 @@ class Floor:
         limit = chat.queued_at + (department or Department("", "")).relax_skills_after
         self.outcome.schedule.append(Due(RELAX_SKILLS, due_name(chat.key), chat.tenant_id, limit))
 
-    def _queue(self, cause: Cause, chat: Chat, why: Any, reason: str | None) -> Chat:
+    def enter_queue(self, cause: Cause, chat: Chat, why: Any, reason: str | None) -> Chat:
+        """Let a chat wait; one that somebody had, or that waited before, says for which ``reason`` again."""
         chat = self.release(chat)
         self._count_waiting(chat, 1)
         queued = chat.after(

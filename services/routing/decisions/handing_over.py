@@ -10,6 +10,7 @@ from services.routing.decisions.commands import SUPERVISING, judge_named
 from services.routing.decisions.floor import HAND_OVER, Floor
 from services.routing.decisions.receivers import named_receiver
 from services.routing.decisions.refusals import unavailable, unknown_department
+from services.routing.decisions.settling import settle
 from services.routing.decisions.silence import await_customer
 from services.routing.model import LOOK_AT, Chat, HandOver, Key, State
 from shared.contracts import chats
@@ -72,7 +73,7 @@ def _move(floor: Floor, cause: Cause, asked: HandOver, chat: Chat) -> None:
         chat = _into_department(floor, cause, asked, chat)
         if not floor.can_place(chat.department):
             return
-        chat = floor.settle(cause, chat, reason=HANDED_OVER)
+        chat = settle(floor, cause, chat, reason=HANDED_OVER)
     if chat.last_word == "business":
         await_customer(floor, chat)
 

@@ -6,6 +6,7 @@ from services.routing.decisions.floor import AGENT_LOST, Floor
 from services.routing.decisions.keywords import ends_chat
 from services.routing.decisions.pending import wake
 from services.routing.decisions.rules import department_for, rule_for, why_there
+from services.routing.decisions.settling import settle
 from services.routing.decisions.skills import asked_for
 from services.routing.model import LIVE, Agent, Chat, State
 from shared.contracts import chats
@@ -53,7 +54,7 @@ def message_received(floor: Floor, received: Received) -> None:
         new = new.but(skills=skills)
     chat = floor.open(cause, new, why_there(tenant, place))
     chat = _add(floor, cause, chat, message)
-    floor.settle(cause, chat)
+    settle(floor, cause, chat)
 
 
 def message_changed(floor: Floor, received: Received) -> None:
@@ -73,7 +74,7 @@ def _append(floor: Floor, cause: Cause, chat: Chat, message: MessageReceived) ->
 def _bring_to_agent(floor: Floor, cause: Cause, chat: Chat, agent: Agent) -> None:
     """Wake the chat if it is parked; if its agent is gone it is routed afresh, here or after the commit."""
     if agent.state == "offline" and floor.can_place(chat.department):
-        floor.settle(cause, chat, reason="agent_lost")
+        settle(floor, cause, chat, reason="agent_lost")
     elif chat.state is State.PENDING:
         wake(floor, cause, chat, "customer_wrote")
     elif agent.state == "offline":
@@ -92,7 +93,7 @@ def _end(floor: Floor, received: Received, chat: Chat | None, message: MessageRe
 def _go_on(floor: Floor, cause: Cause, chat: Chat) -> None:
     """A diverted chat goes on when somebody can take it; else the message only moves the ticket up."""
     if floor.can_place(chat.department):
-        floor.settle(cause, chat)
+        settle(floor, cause, chat)
 
 
 def _add(floor: Floor, cause: Cause, chat: Chat, message: MessageReceived) -> Chat:

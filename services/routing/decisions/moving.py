@@ -5,6 +5,7 @@ from typing import cast
 from services.routing.decisions.commands import judge_supervising
 from services.routing.decisions.floor import Floor
 from services.routing.decisions.refusals import permitted, refuse, unavailable, unknown_department
+from services.routing.decisions.settling import settle
 from services.routing.decisions.silence import await_word
 from services.routing.model import Chat, State
 from shared.contracts.chat_commands import ChatSetDepartment
@@ -28,7 +29,7 @@ def set_department(floor: Floor, received: Received) -> None:
     note = command.note
     chat = floor.move(cause, chat, command.department_id, by=command.by, reason="by_hand", note=note)
     if chat.state is State.QUEUED:
-        floor.settle(cause, chat)
+        settle(floor, cause, chat)
     else:
         await_word(floor, chat)
 

@@ -6,6 +6,7 @@ from typing import cast
 from services.routing.decisions.commands import judge_holder
 from services.routing.decisions.floor import AGENT_LOST, PENDING_OVER, SYSTEM, Floor
 from services.routing.decisions.refusals import permitted, refuse
+from services.routing.decisions.settling import settle
 from services.routing.decisions.silence import await_word
 from services.routing.model import Chat, Department, State, due_name
 from shared.contracts import chats
@@ -86,7 +87,7 @@ def pending_over(floor: Floor, row: Due, cause: Cause, chat: Chat) -> None:
     elif chat.last_word == "business":
         floor.close(cause, chat, by=SYSTEM, reason="pending_expired")
     elif floor.agents[chat.agent].state == "offline" and floor.can_place(chat.department):
-        floor.settle(cause, chat, reason="pending_expired")
+        settle(floor, cause, chat, reason="pending_expired")
     else:
         wake(floor, cause, chat, "pending_expired", SYSTEM)
 

@@ -24,6 +24,7 @@ from services.routing.decisions.limits import limits_changed, look_at_limits, wa
 from services.routing.decisions.offers import end_those_into, offer_over, receiver_left
 from services.routing.decisions.pending import pending_over
 from services.routing.decisions.relaxing import relax_skills
+from services.routing.decisions.settling import settle
 from services.routing.decisions.silence import customer_silent
 from services.routing.decisions.wrap_up import wrap_up_over
 from services.routing.model import LOOK_AT, Chat, Key, State, due_key
@@ -83,7 +84,7 @@ def _serve(floor: Floor, row: Due, department: Key, listed: tuple[Key, ...]) -> 
     for chat in placed:
         if not floor.can_place(chat.department):
             continue
-        after = floor.settle(_cause(row, chat), chat, serving=True)
+        after = settle(floor, _cause(row, chat), chat, serving=True)
         if after.state is State.QUEUED and after.department == department and after.offer is None:
             if not _may_be_passed_by(floor, after, department):
                 break
@@ -129,7 +130,7 @@ def _lost(floor: Floor, row: Due, agent_key: Key) -> None:
         if chat is None or chat.state is not State.ASSIGNED or chat.agent != agent_key:
             continue
         if chat.last_word == "customer" and floor.can_place(chat.department):
-            floor.settle(_cause(row, chat), chat, reason="agent_lost")
+            settle(floor, _cause(row, chat), chat, reason="agent_lost")
     if len(held) == LOOK_AT:
         floor.sweep(AGENT_LOST, agent_key)
 
