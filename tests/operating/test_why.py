@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 from ops.cli import menu
 from ops.refusal import Refusal
 from ops.stack import Addresses
+from ops.why.choosing import placement
 from ops.why.telling import missing_versions, told
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatAssign, ChatClose
@@ -128,3 +129,9 @@ def test_what_is_not_known_by_name_is_told_by_its_fields() -> None:
     (one,) = told([desk.an_event(held)])
     assert one.line == r"waits in sa\x1bles"
     assert one.reasons == ("the department has no members", "other: 1, a 2", "verdict: calendar_missing")
+
+
+def test_a_customer_who_goes_on_in_the_slot_of_a_wrap_up_is_told_to_overtake_nobody() -> None:
+    assert list(placement({"wrap_up_of": "chat-before"})) == [
+        "in the slot that was held to wrap up chat chat-before, so it overtakes nobody"
+    ]
