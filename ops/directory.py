@@ -16,6 +16,7 @@ from ops.stack import StackError, address_of
 from ops.tenant_file import BadFile, Mistake, TenantFile, read_tenant_file
 from ops.tenant_text import text_of
 from services.desk.app import (
+    KINDS,
     Applied,
     Conflict,
     Conflicted,
@@ -23,8 +24,10 @@ from services.desk.app import (
     DocumentKey,
     Edit,
     Invalid,
+    Kept,
     Left,
     Plan,
+    Removed,
     Waiting,
     open_directory,
 )
@@ -66,6 +69,18 @@ def apply(file: _File) -> None:
     """Make a tenant's documents what a file says. What the file leaves out stays as it is."""
     wanted = _read(file)
     _with_documents(lambda documents: _apply(documents, file, wanted))
+
+
+@app.command()
+def remove(
+    tenant: Annotated[str, typer.Argument(help="The tenant's id.")],
+    kind: Annotated[str, typer.Argument(help="Such as department, agent or calendar.")],
+    name: Annotated[str, typer.Argument(metavar="ID", help="The document's id.")],
+) -> None:
+    """Take a document off its topic that was retired long enough ago and that nothing names any more."""
+    if kind not in KINDS:
+        _fail([f"there is no kind {kind!r}; there is {', '.join(KINDS)}"])
+    _with_documents(lambda documents: _remove(documents, DocumentKey(tenant, kind, name)))
 
 
 @app.command()
@@ -135,6 +150,19 @@ async def _apply(documents: Directory, file: Path, wanted: TenantFile) -> None:
             assert_never(other)
 
 
+async def _remove(documents: Directory, key: DocumentKey) -> None:
+    match await documents.remove(key):
+        case Removed(is_new=is_new):
+            typer.echo(f"{_name(key)} of {key.tenant_id} {'is removed' if is_new else 'was removed before'}")
+            await _publish(documents, is_new=is_new)
+        case Kept(reasons=reasons):
+            _fail(
+                [*(f"{_name(key)} of {key.tenant_id} {reason}" for reason in reasons), "nothing was removed"]
+            )
+        case other:
+            assert_never(other)
+
+
 def _tell(source: str, planned: Plan, changed: Iterable[DocumentKey]) -> None:
     """Print what changed of each document, and what the file left out."""
     keys = set(changed)
@@ -193,6 +221,8 @@ async def _publish(documents: Directory, *, is_new: bool) -> None:
 
 
 def _collision(conflict: Conflict) -> str:
+    if not conflict.revision:
+        return f"{_name(conflict.key)} was removed by somebody else just now"
     return (
         f"{_name(conflict.key)} was changed by somebody else just now:"
         f" it is at revision {conflict.revision}, and was at {conflict.expected_revision} when this began"

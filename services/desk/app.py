@@ -14,8 +14,10 @@ from services.desk.model import (
     DocumentKey,
     Edit,
     Invalid,
+    Kept,
     Plan,
     Problem,
+    Removed,
 )
 from services.desk.store import DocumentStore
 from shared.contracts import catalogue
@@ -36,9 +38,11 @@ __all__ = [
     "DocumentKey",
     "Edit",
     "Invalid",
+    "Kept",
     "Left",
     "Plan",
     "Problem",
+    "Removed",
     "Waiting",
     "create_app",
     "open_directory",
@@ -71,12 +75,18 @@ class Directory:
         """Return every document of a tenant; none when nobody described it."""
         async with self._database.transaction() as tx:
             stored = await DocumentStore().of_tenant(tx, tenant_id)
-        return tuple((key, one.document) for key, one in sorted(stored.items()))
+        there = [key for key, one in stored.items() if not one.removed]
+        return tuple((key, stored[key].document) for key in sorted(there))
 
     async def apply(self, plan: Plan) -> Applied | Conflicted | Invalid:
         """Write a plan whole, or nothing of it, in one transaction with the events that tell it."""
         async with self._database.transaction() as tx:
             return await self._edits.apply(tx, plan, self._clock.now())
+
+    async def remove(self, key: DocumentKey) -> Removed | Kept:
+        """Take a retired document off its topic for good (docs/rules.md, 3), or say what keeps it."""
+        async with self._database.transaction() as tx:
+            return await self._edits.remove(tx, key, self._clock.now())
 
     async def publish(self) -> Left | Waiting:
         """See everything written so far out to its topic."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -52,6 +53,9 @@ class Stored:
 
     document: DirectoryDocument
     echoed_revision: int = 0
+    retired_at: datetime | None = None
+    removed: bool = False
+    """It is no longer on its topic; its revision counts on should somebody make it anew."""
 
     @property
     def revision(self) -> int:
@@ -136,6 +140,21 @@ class Conflict:
     key: DocumentKey
     expected_revision: int
     revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """The document has left its topic, by this removal (``is_new``) or an earlier one."""
+
+    key: DocumentKey
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The document cannot be removed yet, for each of these reasons."""
+
+    reasons: tuple[str, ...]
 
 
 Verdict: TypeAlias = Unchanged | Write | Conflict

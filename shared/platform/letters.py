@@ -8,6 +8,7 @@ from shared.contracts.dead_letters import DeadLetter, DeadLetterDropped, DeadLet
 from shared.contracts.event import Cause, Event, Model, derived_id
 from shared.platform.asides import Aside
 from shared.platform.journal import OutboxRow
+from shared.platform.outcome import End
 from shared.platform.records import Parked, readable, readable_headers
 from shared.platform.tables import LANES
 
@@ -17,8 +18,10 @@ LARGEST_KEPT = 512 * 1024
 """Bytes of an original record that a dead letter carries; above it, only where to find it."""
 
 
-def outbox_row(event: Event[Model]) -> OutboxRow:
+def outbox_row(event: Event[Model] | End) -> OutboxRow:
     """Encode an event for its lane. Raises ValueError when it is larger than a topic takes."""
+    if isinstance(event, End):
+        return OutboxRow(lane_of(event.key), event.topic, event.key, None)
     value = cloudevents.encode(event)
     if len(value) > LARGEST_EVENT:
         raise ValueError(f"{event.type} has {len(value)} bytes, at most {LARGEST_EVENT} can be published")

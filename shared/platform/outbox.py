@@ -16,6 +16,7 @@ from shared.platform.database import Database
 from shared.platform.journal import Journal, OutboxRow
 from shared.platform.lanes import POLL_SECONDS, Lanes
 from shared.platform.letters import outbox_row
+from shared.platform.outcome import End
 from shared.platform.publisher import KafkaPublisher, Published
 from shared.platform.settings import PlatformSettings
 
@@ -50,8 +51,8 @@ class Outbox:
         self._publisher = _Remembering(KafkaPublisher(settings.kafka, settings.topic_prefix))
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{clock.now().timestamp():.6f}"
 
-    async def say(self, tx: AsyncConnection, events: Sequence[Event[Model]]) -> None:
-        """Put events into the outbox of this transaction; the caller holds the rows of their keys."""
+    async def say(self, tx: AsyncConnection, events: Sequence[Event[Model] | End]) -> None:
+        """Put these into the outbox of this transaction; the caller holds the rows of their keys."""
         await self._journal.say(tx, [outbox_row(event) for event in events], self._clock.now())
 
     async def see_out(self, patience: float = PATIENCE_SECONDS) -> Left | Waiting:

@@ -41,6 +41,14 @@ class Rejection:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a key on a compacted topic: a record without a value, after which the topic forgets it."""
+
+    topic: str
+    key: str
+
+
 @dataclass(slots=True)
 class Outcome:
     """Everything a handler wants to happen, saved in its transaction by the pipeline.
@@ -52,3 +60,4 @@ class Outcome:
     rejected: list[Rejection] = field(default_factory=list)
     schedule: list[Due] = field(default_factory=list)
     cancel: list[tuple[str, str]] = field(default_factory=list)
+    ended: list[End] = field(default_factory=list)

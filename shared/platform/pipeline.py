@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from itertools import chain
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -163,8 +164,9 @@ class Pipeline:
     async def _save(self, tx: AsyncConnection, outcome: Outcome, now: datetime) -> list[Parked]:
         await self._journal.cancel(tx, outcome.cancel)
         await self._journal.schedule(tx, outcome.schedule)
-        if outcome.outgoing:
-            await self._journal.say(tx, map(outbox_row, outcome.outgoing), now)
+        if outcome.outgoing or outcome.ended:
+            said = chain(map(outbox_row, outcome.outgoing), map(outbox_row, outcome.ended))
+            await self._journal.say(tx, said, now)
         return await self._put_aside(tx, [rejected(rejection) for rejection in outcome.rejected], now)
 
     async def _put_aside(self, tx: AsyncConnection, parked: Sequence[Parked], now: datetime) -> list[Parked]:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.desk.decisions.removals import STAYS_RETIRED
 from services.desk.handlers import DeskHandlers, DocumentEdits
 from services.desk.model import (
     Applied,
@@ -15,8 +16,10 @@ from services.desk.model import (
     Conflicted,
     DocumentKey,
     Invalid,
+    Kept,
     Plan,
     Problem,
+    Removed,
     Stored,
     Taken,
 )
@@ -25,7 +28,7 @@ from shared.contracts import catalogue
 from shared.contracts.directory import DirectoryDocument
 from shared.contracts.event import Cause, Event, Model
 from shared.platform.database import Database
-from shared.platform.outcome import Outcome, Received
+from shared.platform.outcome import End, Outcome, Received
 from shared.platform.records import Record
 from tests.conftest import Migrated
 from tests.desk.builders import (
@@ -71,9 +74,11 @@ class Editor:
         self._database = database
         self.edits = DocumentEdits(DocumentStore(), self._say)
         self.said: list[Event[Model]] = []
+        self.ended: list[End] = []
 
-    async def _say(self, _: AsyncConnection, events: Sequence[Event[Model]]) -> None:
-        self.said += events
+    async def _say(self, _: AsyncConnection, said: Sequence[Event[Model] | End]) -> None:
+        self.said += (one for one in said if not isinstance(one, End))
+        self.ended += (one for one in said if isinstance(one, End))
 
     async def look(self, *wanted: DirectoryDocument, tenant: str = TENANT) -> Plan:
         async with self._database.transaction() as tx:
@@ -87,9 +92,13 @@ class Editor:
         assert isinstance(plan, Invalid)
         return plan.problems
 
-    async def write(self, plan: Plan) -> Applied | Conflicted | Invalid:
+    async def write(self, plan: Plan, now: datetime = NOON) -> Applied | Conflicted | Invalid:
         async with self._database.transaction() as tx:
-            return await self.edits.apply(tx, plan, NOON)
+            return await self.edits.apply(tx, plan, now)
+
+    async def remove(self, key: DocumentKey, now: datetime) -> Removed | Kept:
+        async with self._database.transaction() as tx:
+            return await self.edits.remove(tx, key, now)
 
 
 async def _stored(database: Database, tenant: str = TENANT) -> dict[DocumentKey, Stored]:
@@ -229,3 +238,90 @@ async def test_a_document_that_only_the_topic_knows_is_taken_over(database: Data
     await _read_back(database, newer)
 
     assert (await _stored(database)) == {ADA: Stored(newer, 7)}
+
+
+LATER = NOON + STAYS_RETIRED
+SALES = DocumentKey(TENANT, "department", "sales")
+RETIRED = a_department("sales", retired=True, move_to="service")
+
+
+async def _retire_sales(editor: Editor) -> None:
+    await editor.write(await editor.look(*WHOLE, a_department("sales")))
+    await editor.write(await editor.look(RETIRED))
+
+
+async def test_what_was_retired_long_enough_leaves_its_topic_once(database: Database) -> None:
+    editor = Editor(database)
+    await _retire_sales(editor)
+
+    early = await editor.remove(SALES, LATER - timedelta(seconds=1))
+    assert isinstance(early, Kept)
+    assert editor.ended == []
+    assert await editor.remove(SALES, LATER) == Removed(SALES, is_new=True)
+    assert await editor.remove(SALES, LATER) == Removed(SALES, is_new=False)
+
+    assert editor.ended == [End("directory.v1", "acme:department:sales")]
+    plan = await editor.look(*WHOLE)
+    assert SALES not in plan.untouched
+    assert isinstance(await editor.remove(DocumentKey(TENANT, "department", "x"), LATER), Kept)
+
+
+async def test_saying_again_that_it_is_retired_does_not_begin_its_time_anew(database: Database) -> None:
+    editor = Editor(database)
+    await _retire_sales(editor)
+    renamed = RETIRED.model_copy(update={"name": "Sold"})
+    await editor.write(await editor.look(renamed), LATER)
+    assert await editor.remove(SALES, LATER) == Removed(SALES, is_new=True)
+
+
+async def test_who_was_taken_back_and_retired_again_stays_its_whole_time(database: Database) -> None:
+    editor = Editor(database)
+    await _retire_sales(editor)
+    await editor.write(await editor.look(a_department("sales")))
+    assert await editor.remove(SALES, LATER) == Kept(
+        ("is not retired: say `retired: true` of it and apply first",)
+    )
+    await editor.write(await editor.look(RETIRED), LATER)
+    assert isinstance(await editor.remove(SALES, LATER), Kept)
+
+
+async def test_whoever_makes_a_removed_document_anew_goes_on_with_its_revisions(database: Database) -> None:
+    """Services hold the retired one at revision 2, and take nothing but a later one."""
+    editor = Editor(database)
+    await _retire_sales(editor)
+    theirs = await editor.look(a_department("sales", name="Theirs"))
+    await editor.remove(SALES, LATER)
+
+    assert await editor.write(theirs) == Conflicted((Conflict(SALES, 2, 0),))
+    plan = await editor.look(a_department("sales"))
+    assert [edit.before for edit in plan.edits] == [None]
+    assert await editor.write(plan, LATER) == Applied((SALES,))
+    assert editor.said[-1].data == at_revision(a_department("sales"), 3)
+    assert (await _stored(database))[SALES] == Stored(at_revision(a_department("sales"), 3))
+
+
+async def test_a_removed_document_that_is_read_back_late_is_ended_again(database: Database) -> None:
+    editor = Editor(database)
+    await _retire_sales(editor)
+    await editor.remove(SALES, LATER)
+
+    late = await _read_back(database, at_revision(a_department("sales"), 1))
+
+    assert (late.outgoing, late.ended) == ([], [End("directory.v1", "acme:department:sales")])
+    assert (await _stored(database))[SALES].removed
+    newer = at_revision(a_department("sales"), 3)
+    again = await _read_back(database, newer)
+    assert (again.outgoing, again.ended) == ([], [])
+    assert (await _stored(database))[SALES] == Stored(newer, 3)
+
+
+async def test_of_a_removal_and_an_edit_that_would_name_it_the_second_is_refused(database: Database) -> None:
+    editor = Editor(database)
+    await _retire_sales(editor)
+    joining = await editor.look(an_agent("bob", departments=["sales"]))
+
+    async with database.transaction() as tx:
+        assert await editor.edits.remove(tx, SALES, LATER) == Removed(SALES, is_new=True)
+        waiting = asyncio.create_task(editor.write(joining))
+        await _until_somebody_waits(database)
+    assert isinstance(await waiting, Invalid)

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
+from ops.topics import read
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatClose
 from shared.contracts.chats import ChatFact
@@ -114,6 +115,9 @@ async def test_what_is_applied_changes_what_routing_does_and_cuts_nothing(day: D
     await _a_raised_capacity_drains_the_queue(day)
     await _who_leaves_a_department_keeps_their_chats(day)
     await _a_retired_department_hands_on_what_waits_and_leaves_what_is_held(day)
+    await _a_removed_department_is_off_its_topic_and_what_is_held_stays(day)
+    await _a_late_record_of_it_revives_nothing(day)
+    await _whoever_makes_it_anew_has_it_at_once(day)
 
 
 async def _a_lowered_capacity_stops_new_chats_and_cuts_nothing(day: Day) -> None:
@@ -184,6 +188,81 @@ async def _a_retired_department_hands_on_what_waits_and_leaves_what_is_held(day:
     assert day.told["+279"] == ["opened", "message_added", "queued", "moved", "assigned"]
     await day.write("+280", "return the other")
     await day.until_stands(stood | moved | {"+280": ("assigned", "sales", "ada")})
+
+
+RETIRED = "  - {id: returns, name: Returns, retired: true, move_to: sales}\n"
+_REMOVE = ("remove", "acme", "department", "returns")
+
+
+async def _a_removed_department_is_off_its_topic_and_what_is_held_stays(day: Day) -> None:
+    stood = _standing(day)
+    refused = await day.shell.run(*_REMOVE)
+    assert (refused.code, refused.out) == (1, [])
+    assert [line.partition(" (")[0] for line in refused.err[:2]] == [
+        "department returns of acme is still named by agent cy",
+        "department returns of acme is still named by routing_rules default",
+    ]
+    assert "has to stay 30 days" in refused.err[2]
+    assert refused.err[3:] == ["nothing was removed"]
+    await day.apply("departments: [returns], capacity: 1", "departments: [sales], capacity: 1")
+    await day.apply("keyword: return, department: returns", "keyword: return, department: sales")
+    await _as_if_a_month_had_passed(day)
+
+    removed = await day.shell.run(*_REMOVE)
+
+    assert removed.code == 0, removed
+    assert removed.out == ["department returns of acme is removed", "published by the running desk service"]
+    assert await _ends(day) == 1
+    assert (await day.shell.run(*_REMOVE)).out == ["department returns of acme was removed before"]
+    await day.write("+278", "and another thing")
+    await until_events(day.installation.settings, "chats.v1", lambda found: _messages_of("+278", found) == 2)
+    await day.until_stands(stood)
+    day.text = day.text.replace(RETIRED, "")
+    await day.apply("", "")
+    assert (await day.shell.run("plan", str(day.shell.file(day.text)))).code == 0
+
+
+async def _a_late_record_of_it_revives_nothing(day: Day) -> None:
+    """As from a producer that was stopped for long: the topic would keep it as the last of its key."""
+    stood = _standing(day)
+    await day.say(desk.a_department("returns", revision=1))
+
+    await until_holds(lambda: _ends(day), lambda ends: ends == 2)
+    await day.write("+281", "return it")
+    await day.until_stands(stood | {"+281": ("queued", "sales", None)})
+
+
+async def _whoever_makes_it_anew_has_it_at_once(day: Day) -> None:
+    stood = _standing(day)
+    await day.apply("agents:\n", "  - {id: returns, name: Returns, fallback: sales}\nagents:\n")
+    await day.apply("keyword: return, department: sales", "keyword: return, department: returns")
+    await day.apply("departments: [sales], capacity: 1", "departments: [returns], capacity: 2")
+
+    await day.write("+282", "return this too")
+
+    await day.until_stands(stood | {"+282": ("assigned", "returns", "cy")})
+
+
+async def _as_if_a_month_had_passed(day: Day) -> None:
+    connection = await asyncpg.connect(day.installation.settings.database_url)
+    try:
+        await connection.execute(
+            "update desk.documents set retired_at = retired_at - interval '31 days' where id = 'returns'"
+        )
+    finally:
+        await connection.close()
+
+
+async def _ends(day: Day) -> int:
+    settings = day.installation.settings
+    topic = read(settings.kafka, settings.topic_prefix + "directory.v1")
+    records = [(record.key, record.value) async for record in topic]
+    return records.count((b"acme:department:returns", None))
+
+
+def _messages_of(customer: str, events: Sequence[Event[Any]]) -> int:
+    added = (event.data for event in events if event.type == "chatdesk.chat.message_added.v1")
+    return sum(one.pair.customer_address == customer for one in added)
 
 
 def _standing(day: Day) -> dict[str, Stands]:

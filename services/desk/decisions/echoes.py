@@ -8,8 +8,11 @@ from services.desk.model import DocumentKey, Stored
 from shared.contracts import catalogue
 from shared.contracts.directory import DirectoryDocument
 from shared.contracts.event import Cause, Event, Model, derived_id
+from shared.contracts.keys import joined
+from shared.platform.outcome import End
 
 SOURCE = "desk"
+TOPIC = "directory.v1"
 
 
 @dataclass(slots=True)
@@ -22,6 +25,8 @@ class Folded:
     """The newest revision read back."""
     asserted: list[Event[Model]] = field(default_factory=list)
     """Said again: a late repeat of an older revision may be the last that the topic keeps of its key."""
+    ended: list[DocumentKey] = field(default_factory=list)
+    """Removed, and read back once more: the topic is to forget them again."""
 
 
 def fold(
@@ -50,11 +55,19 @@ def _judge(
     newest = max((document for _, document in found), key=lambda document: document.revision)
     echoed = max(newest.revision, stored.echoed_revision if stored else 0)
     folded.echoed[key] = echoed
+    if stored is not None and stored.removed and newest.revision <= stored.revision:
+        folded.ended.append(key)
+        return
     current = stored.document if stored else newest
     if stored is None or newest.revision > stored.revision:
         current = folded.adopted[key] = newest
     if last.revision < echoed:
         folded.asserted.append(said(last_event.as_cause(), key, current, now))
+
+
+def end(key: DocumentKey) -> End:
+    """Return the end of a document on its topic."""
+    return End(TOPIC, joined(key.tenant_id, key.kind, key.id))
 
 
 def edited(key: DocumentKey, document: DirectoryDocument, now: datetime) -> Event[Model]:

@@ -20,6 +20,7 @@ from shared.contracts.directory import DirectoryDocument
 def plan(tenant_id: str, wanted: Sequence[DirectoryDocument], stored: Mapping[DocumentKey, Stored]) -> Plan:
     """Set every wanted document beside the one that is stored."""
     keys = [DocumentKey.of(tenant_id, document) for document in wanted]
+    stored = {key: one for key, one in stored.items() if not one.removed}
     return Plan(
         tenant_id,
         tuple(
@@ -31,13 +32,18 @@ def plan(tenant_id: str, wanted: Sequence[DirectoryDocument], stored: Mapping[Do
 
 
 def compare_and_set(edit: Edit, stored: Stored | None) -> Verdict:
-    """An edit stands upon the revision its author saw; a document that is as wanted needs none."""
-    revision = stored.revision if stored else 0
-    if stored is not None and is_same(edit.wanted, stored.document):
+    """An edit stands upon the revision its author saw; a document that is as wanted needs none.
+
+    One that was removed is not there, but its revisions count on: who read them has to take the new one.
+    """
+    there = None if stored is None or stored.removed else stored
+    revision = there.revision if there else 0
+    if there is not None and is_same(edit.wanted, there.document):
         return Unchanged()
     if revision != edit.expected_revision:
         return Conflict(edit.key, edit.expected_revision, revision)
-    return Write(edit.wanted.model_copy(update={"revision": revision + 1}))
+    last = stored.revision if stored else 0
+    return Write(edit.wanted.model_copy(update={"revision": last + 1}))
 
 
 def settle(
