@@ -156,9 +156,8 @@ async def _remove(documents: Directory, key: DocumentKey) -> None:
             typer.echo(f"{_name(key)} of {key.tenant_id} {'is removed' if is_new else 'was removed before'}")
             await _publish(documents, is_new=is_new)
         case Kept(reasons=reasons):
-            _fail(
-                [*(f"{_name(key)} of {key.tenant_id} {reason}" for reason in reasons), "nothing was removed"]
-            )
+            told = [f"{_name(key)} of {key.tenant_id} {reason}" for reason in reasons]
+            _fail([*told, "nothing was removed"])
         case other:
             assert_never(other)
 

@@ -45,7 +45,7 @@ class Undecodable:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """A key's end on a compacted topic. It passes by: the retired document before it did the work."""
+    """A key's end on a compacted topic. It passes by: the retired document before it did the work (0084)."""
 
     record: Record
 

@@ -300,6 +300,24 @@ async def test_whoever_makes_a_removed_document_anew_goes_on_with_its_revisions(
     assert (await _stored(database))[SALES] == Stored(at_revision(a_department("sales"), 3))
 
 
+async def test_what_is_made_anew_as_retired_stays_its_whole_time_again(database: Database) -> None:
+    editor = Editor(database)
+    await _retire_sales(editor)
+    await editor.remove(SALES, LATER)
+    await editor.write(await editor.look(RETIRED), LATER)
+    assert isinstance(await editor.remove(SALES, LATER), Kept)
+
+
+async def test_the_address_of_a_removed_channel_is_free_for_others(database: Database) -> None:
+    editor = Editor(database)
+    await editor.write(await editor.look(*WHOLE, a_channel("old", address="+49777")))
+    await editor.write(await editor.look(a_channel("old", address="+49777", retired=True)))
+    other = (a_tenant("other"), a_department("service"), a_channel(address="+49777"))
+    await editor.look_in_vain(*other, tenant="other")
+    await editor.remove(DocumentKey(TENANT, "channel", "old"), LATER)
+    await editor.look(*other, tenant="other")
+
+
 async def test_a_removed_document_that_is_read_back_late_is_ended_again(database: Database) -> None:
     editor = Editor(database)
     await _retire_sales(editor)
