@@ -229,6 +229,8 @@ class Others:
     """Who of them would get a chat first, if anybody could: no more than what ranks them."""
     last_assigned_at: datetime | None = None
     """When one of them got a chat last."""
+    skilled: Mapping[str, "Others"] = field(default_factory=dict)
+    """The same of them for chats that ask for skills (parted by `PARTED`), by those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,6 +425,8 @@ class Needs:
     """Chats that may end in this batch, and pairs whose chat may: their next message opens another."""
     queues: set[Key] = field(default_factory=set)
     takeable: set[Key] = field(default_factory=set)
+    skilled: dict[Key, dict[str, int]] = field(default_factory=dict)
+    """By department and the skills that chats ask for there, how many candidates to read who have them."""
     held: set[Key] = field(default_factory=set)
     left: set[Key] = field(default_factory=set)
     receivers: set[Key] = field(default_factory=set)

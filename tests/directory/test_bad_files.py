@@ -53,6 +53,12 @@ BAD = {
         "18: agents[0].capacity",
         "must be a whole number from 1 to 100, not 0",
     ),
+    "a skill without a word": (
+        "roles: [agent]",
+        'roles: [agent]\n    skills: [" "]',
+        "21: agents[0].skills[0]",
+        "must have at least 1 character, not ' '",
+    ),
     "capacity 101": (
         "capacity: 3",
         "capacity: 101",

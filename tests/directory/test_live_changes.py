@@ -120,6 +120,17 @@ async def test_what_is_applied_changes_what_routing_does_and_cuts_nothing(day: D
     await _whoever_makes_it_anew_has_it_at_once(day)
 
 
+async def test_skills_that_are_asked_for_and_learned_count_at_once(day: Day) -> None:
+    rule = "  - {keyword: hola, department: sales, skills: [Spanish]}\n"
+    await day.apply("routing_rules:\n", f"routing_rules:\n{rule}")
+    await day.write("+281", "hola")
+    await day.until_stands({"+281": ("queued", "sales", None)})
+
+    await day.apply("name: Bob,", "name: Bob, skills: [spanish, french],")
+
+    await day.until_stands({"+281": ("assigned", "sales", "bob")})
+
+
 async def _a_lowered_capacity_stops_new_chats_and_cuts_nothing(day: Day) -> None:
     for customer in ("+271", "+272", "+273"):
         await day.write(customer)

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -33,6 +34,32 @@ async def refusal(installation: Installation, *arguments: str) -> str:
     error = (await why(installation, *arguments)).exception
     assert isinstance(error, Refusal)
     return str(error)
+
+
+@pytest.mark.parametrize(
+    ("asks", "expected"),
+    [
+        (
+            {"asked": ["french", "wine"], "relaxed": False, "held_to": True},
+            "the chat asks for french, wine: held to while it waits for somebody with it",
+        ),
+        (
+            {"asked": ["french"], "relaxed": True, "held_to": True},
+            "the chat asks for french: who has it came first",
+        ),
+        (
+            {"asked": ["french"], "relaxed": True, "held_to": False},
+            "the chat asks for french: nobody with it was free, anybody would do",
+        ),
+    ],
+)
+def test_what_a_chat_asks_for_is_told_and_who_lacks_it(asks: dict[str, Any], expected: str) -> None:
+    shortlist = [["ann", "lacks_skill", 0, 3, 1, None]]
+    why = {"strategy": "least_loaded", "skills": asks, "shortlist": shortlist, "counts": {"lacks_skill": 1}}
+    reasons = list(placement(why))
+    assert expected in reasons
+    assert "1. ann: 0 of 3 chats, given none yet; passed over, lacks a skill" in reasons
+    assert "of the members: 1 lacks skill" in reasons
 
 
 @pytest.mark.servers

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.app import STEPS
 from services.routing.decisions.choice import (
+    NO_SKILLS,
     RUNNERS_UP,
     Ranking,
     ShortlistEndsError,
@@ -24,9 +25,9 @@ from services.routing.decisions.choice import (
     verdict,
 )
 from services.routing.decisions.floor import SERVE_QUEUE
-from services.routing.decisions.needs import SPARE, needs_of, needs_of_dues, places_into
+from services.routing.decisions.needs import MOST_SKILLED, SPARE, needs_of, needs_of_dues, places_into
 from services.routing.handlers import RoutingHandlers
-from services.routing.model import EVERYBODY, Agent, Documents, Facts, Key, Needs, Others, Strategy
+from services.routing.model import EVERYBODY, PARTED, Agent, Documents, Facts, Key, Needs, Others, Strategy
 from services.routing.store import Store
 from services.routing.store.shortlist import Wanted, shortlist
 from shared.contracts.actors import Actor
@@ -48,6 +49,7 @@ WAITING = (
 STRATEGIES: tuple[Strategy, ...] = ("least_loaded", "round_robin", "longest_idle")
 NAMES = "abcdefghijkl"
 
+asked = st.sampled_from([NO_SKILLS, frozenset({"french"}), frozenset({"french", "wine"})])
 agents = st.lists(
     st.builds(
         an_agent,
@@ -57,25 +59,36 @@ agents = st.lists(
         state=st.sampled_from(["online", "online", "online", "away", "offline"]),
         draining=st.sampled_from([False, False, False, True]),
         last_assigned_at=st.sampled_from([None, NOON, NOON - timedelta(hours=1)]),
+        skills=asked,
     ),
     unique_by=lambda agent: agent.agent_id,
 )
 
 
 def parted(
-    members: list[Agent], size: int, strategy: Strategy, turn: str, named: frozenset[str]
+    members: list[Agent],
+    size: int,
+    strategy: Strategy,
+    turn: str,
+    named: frozenset[str],
+    *,
+    skills: frozenset[str] = NO_SKILLS,
 ) -> tuple[list[Agent], Others]:
     """The definition of a shortlist: who is named, ``size`` more in the order of choice, and the others."""
     rest = [agent for agent in members if agent.agent_id not in named]
     ordered: list[Agent] = []
-    while (best := choose([one for one in rest if one not in ordered], strategy, turn).agent) is not None:
+    while (
+        best := choose([one for one in rest if one not in ordered], strategy, turn, skills).agent
+    ) is not None:
         ordered.append(best)
     available = len(ordered)
     ordered += [one for one in rest if one not in ordered]
     left = ordered[size:]
     times = [one.last_assigned_at for one in left if one.last_assigned_at is not None]
     others = Others(
-        Counter(map(verdict, left)), left[0] if size < available else None, max(times, default=None)
+        Counter(verdict(one, skills) for one in left),
+        left[0] if size < available else None,
+        max(times, default=None),
     )
     return [one for one in members if one not in left], others if left else Others()
 
@@ -83,22 +96,22 @@ def parted(
 @given(
     agents,
     st.integers(0, 12),
-    st.tuples(st.sampled_from(STRATEGIES), st.sampled_from(["", *NAMES])),
+    st.tuples(st.sampled_from(STRATEGIES), st.sampled_from(["", *NAMES]), asked),
     st.frozensets(st.sampled_from(NAMES), max_size=3),
     st.lists(st.none() | st.tuples(st.sampled_from(NAMES), st.integers(0, 4)), max_size=12),
 )
 def test_a_ranking_of_the_best_few_chooses_as_one_of_all_or_says_that_it_cannot(
     members: list[Agent],
     size: int,
-    order: tuple[Strategy, str],
+    order: tuple[Strategy, str, frozenset[str]],
     named: frozenset[str],
     steps: list[tuple[str, int] | None],
 ) -> None:
-    strategy, turn = order
-    read, others = parted(members, size, strategy, turn, named)
+    strategy, turn, skills = order
+    read, others = parted(members, size, strategy, turn, named, skills=skills)
     everybody, known = {one.key: one for one in members}, {one.key: one for one in read}
-    whole = Ranking(list(everybody), everybody, strategy, turn)
-    few = Ranking(list(known), known, strategy, turn, others)
+    whole = Ranking(list(everybody), everybody, strategy, turn, skills=skills)
+    few = Ranking(list(known), known, strategy, turn, others, skills=skills)
     chosen = 0
     for step in steps:
         try:
@@ -224,6 +237,7 @@ async def filled(database: Database, random: Random, people: int) -> None:
                 departments=tuple(random.sample(departments, random.choice([1, 1, 2, 3]))),
                 roles=random.choice([("agent",), ("agent",), ("supervisor",)]),
                 capacity=random.randint(1, 5),
+                skills=random.choice([(), (), ("french",), ("french", "wine")]),
             )
             for one in names
         ),
@@ -268,7 +282,10 @@ async def test_a_batch_decides_the_same_from_the_best_few_as_from_everybody(
         messages = [
             desk.a_message(
                 customer=f"+27{nth:02}{n:04}",
-                hints=Hints(department=random.choice(["sales", "care", "night"])),
+                hints=Hints(
+                    department=random.choice(["sales", "care", "night"]),
+                    skills=random.choice([(), ("french",), ("wine", "french"), ("klingon",)]),
+                ),
             )
             for n in range(random.choice([1, 3, 10, 30]))
         ]
@@ -381,6 +398,57 @@ async def test_the_shortlist_is_in_the_order_of_the_strategy(routing: Database, 
                     assert {name for _, name in picked} | named == {agent.agent_id for agent in read}
                     assert others[sales].counts == left.counts
                     assert others[sales].last_assigned_at == left.last_assigned_at
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_who_has_the_skills_is_on_the_shortlist_beside_the_best_of_all(
+    routing: Database, strategy: Strategy
+) -> None:
+    random = Random(strategy)
+    await filled(routing, random, people=150)
+    sales, french = (TENANT, "sales"), frozenset({"french", "wine"})
+    async with routing.transaction() as tx:
+        rows = list(await tx.execute(text("select agent_id from agents")))
+        everybody = await Store()._agents.read(tx, [(TENANT, name) for (name,) in rows])
+        members = [agent for agent in everybody.values() if agent.takes_chats_of(sales)]
+        for size in (0, 1, 3):
+            wanted = {sales: Wanted(size, strategy, "a", {PARTED.join(sorted(french)): size})}
+            picked, others = await shortlist(tx, wanted, [])
+            names = frozenset(name for _, name in picked)
+            best, _ = parted(members, size, strategy, "a", frozenset())
+            skilled, _ = parted(members, size, strategy, "a", frozenset(), skills=french)
+            assert names == {one.agent_id for one in (*best, *skilled)}
+            # Of who was not read the same is told as if they had been left out by name.
+            _, left = parted(members, 0, strategy, "a", names)
+            _, lacking = parted(members, 0, strategy, "a", names, skills=french)
+            told = others[sales].skilled["french\x1fwine"]
+            assert (others[sales].counts, told.counts) == (left.counts, lacking.counts)
+            assert (told.best and told.best.agent_id) == (lacking.best and lacking.best.agent_id)
+            assert told.best is not None or size
+
+
+@pytest.mark.servers
+async def test_few_of_a_large_department_are_read_for_chats_that_ask_for_skills(routing: Database) -> None:
+    names = [f"agent-{n:03}" for n in range(100)]
+    few = Few()
+    await hear(
+        routing,
+        few,
+        desk.a_tenant(),
+        desk.a_department(),
+        *(desk.an_agent_document(one, skills=("french",) if one > "agent-049" else ()) for one in names),
+        *(desk.agent_changed(one) for one in names),
+    )
+    few.read.clear()
+    asks = Hints(skills=("french",))
+    await hear(routing, few, desk.a_message(hints=asks), desk.a_message(customer="+2711"))
+    assert few.read == [2 + SPARE + 1 + SPARE]
+    few.read.clear()
+    skills = [Hints(skills=(f"skill-{n}",)) for n in range(MOST_SKILLED + 1)]
+    crowd = [desk.a_message(customer=f"+2712{n}", hints=one) for n, one in enumerate(skills)]
+    await hear(routing, few, *crowd, batch=1)
+    assert few.read == [100], "of so many sets of skills everybody is read"
 
 
 @pytest.mark.servers

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from services.routing.app import STEPS, unlike
-from services.routing.decisions.floor import SERVE_QUEUE
-from services.routing.decisions.fold import fold
-from services.routing.decisions.needs import needs_of, needs_of_dues, places_into
+from services.routing.decisions.floor import RELAX_SKILLS, SERVE_QUEUE
+from services.routing.decisions.fold import fold, fold_dues
+from services.routing.decisions.needs import SPARE, needs_of, needs_of_dues, places_into
 from services.routing.model import (
-    EVERYBODY,
     LOOK_AT,
     PARTED,
     Agent,
@@ -242,18 +241,57 @@ def test_a_transfer_to_a_department_is_offered_to_who_has_the_skills_first(
     assert [event.data.to for event in said if isinstance(event.data, ChatOffered)] == [expected]
 
 
-def test_a_chat_that_asks_for_skills_asks_for_all_of_its_department() -> None:
-    documents = Documents(Tenant(TENANT, "sales"), {"sales": a_department()})
-    for skills, everybody in (((), False), (("french",), True)):
-        asked = needs_of([received(a_message(hints=Hints(skills=skills)))])
-        found = places_into(asked, {}, {}, {TENANT: documents})
-        assert (found[TENANT, "sales"] > EVERYBODY) == everybody
+def test_whoever_asks_for_skills_asks_for_some_who_have_them_in_fallbacks_too() -> None:
+    departments = {one.department_id: one for one in (a_department(fallback_id="care"), a_department("care"))}
+    documents = {TENANT: Documents(Tenant(TENANT, "sales"), departments)}
     row = Due(SERVE_QUEUE, f"{TENANT}:sales", TENANT, NOON, generation=1)
-    found = places_into(needs_of_dues([row]), {ASKS.key: ASKS}, {}, {TENANT: documents})
-    assert found[TENANT, "sales"] > EVERYBODY
     ticket = ASKS.but(state=State.DIVERTED)
-    found = places_into(needs_of([received(a_message())]), {ticket.key: ticket}, {}, {TENANT: documents})
-    assert found[TENANT, "sales"] > EVERYBODY
+    for needs, chats in (
+        (needs_of([received(a_message())]), {}),
+        (needs_of([received(a_message(hints=Hints(skills=("french",))))]), {}),
+        (needs_of_dues([row]), {ASKS.key: ASKS}),
+        (needs_of([received(a_message())]), {ticket.key: ticket}),
+    ):
+        found = places_into(needs, chats, {}, documents)
+        assert found == {(TENANT, "sales"): 1 + SPARE, (TENANT, "care"): 1 + SPARE}
+        asked = chats or needs.messages[0][2].hints
+        skilled = {"french": 1 + SPARE}
+        expected = {(TENANT, "sales"): skilled, (TENANT, "care"): skilled} if asked else {}
+        assert needs.skilled == expected
+
+
+def test_the_turns_of_those_who_have_the_skills_and_of_all_are_the_same_circle() -> None:
+    team = (an_agent("ann", skills=FRENCH), an_agent("bob"), an_agent("cleo", skills=FRENCH))
+    asks = Hints(skills=("french",))
+    heard = [
+        received(a_message(customer=f"+2782{n}", hints=hints))
+        for n, hints in enumerate((asks, None, asks, asks))
+    ]
+    events = fold(here(*team, strategy="round_robin"), heard, STEPS, NOON).outcome.outgoing
+    given = [event.data.agent_id for event in events if isinstance(event.data, ChatAssigned)]
+    assert given == ["ann", "bob", "cleo", "ann"]
+    assert [problem for event in events for problem in unlike(event, {})] == []  # type: ignore[arg-type]
+
+
+def test_a_wait_for_skills_ends_no_earlier_than_its_department_says_by_then() -> None:
+    found = facts(agents=(IDLE,), chats=(ASKS,), departments=(a_department(relax_skills_after=minutes(5)),))
+    for passed, ended in ((4, False), (5, True)):
+        row = Due(RELAX_SKILLS, f"{TENANT}:{ASKS.chat_id}", TENANT, NOON + minutes(passed), generation=1)
+        changes = fold_dues(found, [row], NOON + minutes(9))
+        assert [type(event.data) for event in changes.outcome.outgoing] == [ChatSkillsRelaxed] * ended
+        later = [due.at for due in changes.outcome.schedule if due.kind == RELAX_SKILLS]
+        assert later == ([] if ended else [NOON + minutes(5)])
+
+
+@pytest.mark.servers
+async def test_who_finishes_up_goes_on_only_with_what_they_have_the_skills_for(office: Office) -> None:
+    """Ann wraps up her customer's chat; the next of the same customer asks for French, which Bob has."""
+    await office.hears(desk.a_department("sales", revision=2, wrap_up_seconds=600))
+    await office.writes(1)
+    await hears(office, ChatClose, 1, by=SUE)
+    await office.writes(1, skills=("french",))
+    assert await office.contact.rows("select agent_id from chats where state = 'assigned'") == [("bob",)]
+    assert await office.contact.count("select load from agents where agent_id = 'ann'") == 1
 
 
 @pytest.fixture

@@ -131,16 +131,19 @@ class Floor:
     def ranking(self, key: Key, skills: frozenset[str] = NO_SKILLS) -> Ranking:
         """Return the members of a locked department in order, for a chat that asks for these skills.
 
-        Raises ShortlistEndsError for skills where not all members were read.
+        Raises ShortlistEndsError where of the members who were not read nobody asked for these skills.
         """
         rankings = self._rankings.setdefault(key, {})
         if skills not in rankings:
-            if skills and key in self.facts.others:
-                raise ShortlistEndsError(f"not all of {key} were read")
+            others = self.facts.others.get(key, NO_OTHERS)
+            if skills and others is not NO_OTHERS:
+                if (asked_for := PARTED.join(sorted(skills))) not in others.skilled:
+                    raise ShortlistEndsError(f"not all of {key} were read")
+                others = others.skilled[asked_for]
             members = self._members_by_department().get(key, ())
             department = self.department(key)
             strategy = department.strategy if department is not None else "least_loaded"
-            turn, others = self.turn(key), self.facts.others.get(key, NO_OTHERS)
+            turn = self.turn(key)
             rankings[skills] = Ranking(members, self.agents, strategy, turn, others, skills=skills)
         return rankings[skills]
 

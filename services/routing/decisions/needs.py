@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from services.routing.decisions.choice import RUNNERS_UP
 from services.routing.decisions.floor import (
@@ -51,6 +52,8 @@ from shared.contracts.pair import Pair
 from shared.contracts.tickets import TicketClosed
 from shared.platform.outcome import Due, Received
 
+MOST_SKILLED = 8
+"""Sets of skills that a department is asked for at once; of more, everybody is read."""
 SPARE = RUNNERS_UP + 3
 """Candidates beside those who may get a chat: who is told after the last one, and who may be taken meanwhile
 by another department of theirs."""
@@ -162,43 +165,86 @@ def places_into(
 ) -> dict[Key, int]:
     """Return the departments into which chats may have to be placed, and how many candidates to read of each.
 
+    Into ``needs.skilled`` goes how many to read who have the skills that chats ask for.
+
     ``agents`` may be read before they are locked: should an owner be lost after that, the fold asks
     for a sweep instead of placing the chat itself. With fewer candidates than it takes the fold ends
     (`ShortlistEndsError`), so the number is a matter of speed alone.
     """
+    found = _Candidates(Counter(dict.fromkeys(needs.departments, 0)))
+    _add_messages(found, needs, chats, agents, documents)
+    placed = [chats[key] for key in needs.going_on if key in chats and _is_unheld(chats[key], agents)]
+    placed += [chat for chat in chats.values() if chat.agent is not None and chat.agent in needs.held]
+    if served := needs.queues | needs.takeable:
+        placed += [chat for chat in chats.values() if chat.department in served]
+    for chat in placed:
+        found.add(chat.department, chat.skills)
+    by_hand = {chats[key].department for key in needs.assigned_by_hand if key in chats}
+    passed_on = {chat.department for chat in placed if chat.passed_by}  # asked are those who did not pass
+    named = needs.named_departments | {key for key in by_hand | passed_on if key is not None}
+    found.numbers.update(dict.fromkeys(named, EVERYBODY))
+    found.pass_on(documents)
+    needs.skilled = found.who_have_skills()
+    return {key: min(number, EVERYBODY) + SPARE for key, number in found.numbers.items()}
+
+
+def _add_messages(
+    found: "_Candidates",
+    needs: Needs,
+    chats: Mapping[Key, Chat],
+    agents: Mapping[Key, Agent],
+    documents: Mapping[str, Documents],
+) -> None:
     open_chats = {chat.pair.key: chat for chat in chats.values() if chat.state is not State.CLOSED}
     ending = needs.ending_pairs | {chats[key].pair.key for key in needs.ending if key in chats}
-    found = Counter(dict.fromkeys(needs.departments, 0))
-    picky: set[Key | None] = set()
     for pair_key, tenant_id, message in needs.messages:
         chat = open_chats.get(pair_key)
         tenant = documents.get(tenant_id, NOTHING_KNOWN).tenant
         if tenant is not None and (chat is None or pair_key in ending):
             place = rule_for(tenant, message)
             key = (tenant_id, department_for(tenant, place))
-            found[key] += 1
-            if asked_for(tenant, place, message):
-                picky.add(key)
-        if chat is not None and chat.department is not None and _is_unheld(chat, agents):
-            found[chat.department] += 1
-            picky |= {chat.department} if chat.skills else set()
-    placed = [chats[key] for key in needs.going_on if key in chats and _is_unheld(chats[key], agents)]
-    placed += [chat for chat in chats.values() if chat.agent is not None and chat.agent in needs.held]
-    if served := needs.queues | needs.takeable:
-        placed += [chat for chat in chats.values() if chat.department in served]
-    found.update(chat.department for chat in placed if chat.department is not None)
-    by_hand = {chats[key].department for key in needs.assigned_by_hand if key in chats}
-    # Asked are those who did not pass, or who have the skills.
-    picky |= {chat.department for chat in placed if chat.passed_by or chat.skills}
-    named = needs.named_departments | {key for key in by_hand | picky if key is not None}
-    found.update(dict.fromkeys(named, EVERYBODY))
-    for key, number in tuple(found.items()):
-        known = documents.get(key[0], NOTHING_KNOWN)
-        # A retired department's row stays locked beside its heir's: chats leave one queue for the other.
-        heir = known.current(key) or key
-        for other in {heir, *fallbacks(known, heir)} - {key}:
-            found[other] += number
-    return {key: min(number, EVERYBODY) + SPARE for key, number in found.items()}
+            found.add(key, asked_for(tenant, place, message))
+        if chat is not None and _is_unheld(chat, agents):
+            found.add(chat.department, chat.skills)
+
+
+@dataclass(slots=True)
+class _Candidates:
+    """How many to read of each department, and how many with the skills that chats ask for there."""
+
+    numbers: Counter[Key]
+    skilled: dict[Key, Counter[str]] = field(default_factory=dict)
+
+    def add(self, department: Key | None, skills: str) -> None:
+        """Count a chat that may be placed into a department."""
+        if department is None:
+            return
+        self.numbers[department] += 1
+        if skills:
+            self.skilled.setdefault(department, Counter())[skills] += 1
+
+    def pass_on(self, documents: Mapping[str, Documents]) -> None:
+        """Count for heirs and fallbacks what may come to them."""
+        skilled = {key: dict(numbers) for key, numbers in self.skilled.items()}
+        for key, number in tuple(self.numbers.items()):
+            known = documents.get(key[0], NOTHING_KNOWN)
+            # A retired department's row stays locked beside its heir's: chats leave one queue for the other.
+            heir = known.current(key) or key
+            for other in {heir, *fallbacks(known, heir)} - {key}:
+                self.numbers[other] += number
+                if key in skilled:
+                    self.skilled.setdefault(other, Counter()).update(skilled[key])
+
+    def who_have_skills(self) -> dict[Key, dict[str, int]]:
+        """Return how many with which skills to read, where not everybody is read anyway."""
+        for key, numbers in self.skilled.items():
+            if len(numbers) > MOST_SKILLED:
+                self.numbers[key] = EVERYBODY
+        return {
+            key: {skills: number + SPARE for skills, number in numbers.items()}
+            for key, numbers in self.skilled.items()
+            if self.numbers[key] < EVERYBODY
+        }
 
 
 def _is_unheld(chat: Chat, agents: Mapping[Key, Agent]) -> bool:

@@ -82,7 +82,7 @@ class Store:
         needs.loads_change |= any(chat.state is State.PENDING for chat in chats.values())
         named = owners | needs.agents | needs.introduced | _last_agents(needs, chats, closings)
         turns = await self._lock_departments(tx, needs, locked)
-        candidates = _wanted(locked, directory, turns)
+        candidates = _wanted(locked, directory, turns, needs.skilled)
         others, agents = await self._lock_agents(tx, needs, named, candidates)
         return Facts(
             directory=directory,
@@ -111,7 +111,7 @@ class Store:
         """
         await tx.execute(text(f"rollback to savepoint {_BEFORE_AGENTS}"))
         await self._agents.create(tx, needs.introduced)
-        wanted = _wanted(dict.fromkeys(facts.locked, EVERYBODY), facts.directory, facts.turns)
+        wanted = _wanted(dict.fromkeys(facts.locked, EVERYBODY), facts.directory, facts.turns, {})
         others, agents = await self._lock_agents(tx, needs, set(facts.agents), wanted)
         return replace(facts, agents=agents, others=others)
 
@@ -147,14 +147,17 @@ class Store:
 
 
 def _wanted(
-    sizes: Mapping[Key, int], directory: Mapping[str, Documents], turns: Mapping[Key, str]
+    sizes: Mapping[Key, int],
+    directory: Mapping[str, Documents],
+    turns: Mapping[Key, str],
+    skilled: Mapping[Key, Mapping[str, int]],
 ) -> dict[Key, Wanted]:
     """Ask for candidates in the order of each department's strategy."""
     found = {}
     for key, size in sizes.items():
         department = directory.get(key[0], NOTHING_KNOWN).departments.get(key[1])
         strategy = department.strategy if department is not None else "least_loaded"
-        found[key] = Wanted(size, strategy, turns.get(key, ""))
+        found[key] = Wanted(size, strategy, turns.get(key, ""), skilled.get(key, {}))
     return found
 
 
