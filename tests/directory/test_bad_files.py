@@ -57,7 +57,7 @@ BAD = {
         "roles: [agent]",
         'roles: [agent]\n    skills: [" "]',
         "21: agents[0].skills[0]",
-        "must have at least 1 character, not ' '",
+        "must not be empty, not ' '",
     ),
     "capacity 101": (
         "capacity: 3",
