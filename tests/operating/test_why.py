@@ -58,7 +58,7 @@ def test_what_a_chat_asks_for_is_told_and_who_lacks_it(asks: dict[str, Any], exp
     why = {"strategy": "least_loaded", "skills": asks, "shortlist": shortlist, "counts": {"lacks_skill": 1}}
     reasons = list(placement(why))
     assert expected in reasons
-    assert "1. ann: 0 of 3 chats, given none yet; passed over, lacks a skill" in reasons
+    assert "1. ann: 0 of 3 slots taken, given none yet; passed over, lacks a skill" in reasons
     assert "of the members: 1 lacks skill" in reasons
 
 
