@@ -248,6 +248,7 @@ class Department:
     strategy: Strategy = "least_loaded"
     mode: Literal["push", "offer"] = "push"
     offer_timeout: timedelta = timedelta(seconds=60)
+    transfer_timeout: timedelta = timedelta(minutes=20)
     take_allowed: bool = False
     fallback_id: str | None = None
     last_agent_within: timedelta = timedelta(hours=24)

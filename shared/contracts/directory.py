@@ -55,7 +55,8 @@ class DepartmentDocument(DirectoryDocument):
     ``pending_timeout_seconds`` is how long a chat stays parked whose agent names no end.
     Whoever writes again within ``last_agent_seconds`` of a chat's end goes to the same agent if they are
     available; 0 leaves that to the 15 minutes of a continuation.
-    In ``mode`` ``offer`` members are asked, each for ``offer_seconds``, before they get a chat.
+    In ``mode`` ``offer`` members are asked, each for ``offer_seconds``, before they get a chat. An agent's
+    transfer into the department returns after ``transfer_seconds`` without an answer.
     Where it is ``take_allowed``, they may take any chat that waits.
     The slot of a chat that ends stays held for its agent for ``wrap_up_seconds``.
     For ``relax_skills_seconds`` from each entry into its queue a chat waits for somebody with its skills.
@@ -73,6 +74,7 @@ class DepartmentDocument(DirectoryDocument):
     last_agent_seconds: Seconds = 86400
     mode: Literal["push", "offer"] = "push"
     offer_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] = 60
+    transfer_seconds: Annotated[int, Field(strict=True, ge=1, le=86_400)] = 1200
     take_allowed: Flag = False
     wrap_up_seconds: Annotated[int, Field(strict=True, ge=0, le=3600)] = 0
     relax_skills_seconds: Seconds = 60

@@ -1,6 +1,7 @@
 """An agent's transfer is an offer: who may make it, every way it ends, and that a slot is held meanwhile."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -108,6 +109,20 @@ async def test_every_other_ending_frees_the_slot(office: Office, ending: str) ->
     reason = await asks(office, ChatAcceptOffer, BOB)
     assert reason == ("chat_not_live" if ending == "closed" else "not_offered")
     await office.has_nothing_wrong()
+
+
+@pytest.mark.parametrize(("into", "seconds"), [(None, 60), ("care", 90)])
+async def test_a_department_says_how_long_a_transfer_waits_for_its_answer(
+    office: Office, into: str | None, seconds: int
+) -> None:
+    """Into a department as that one says; beside it, as the chat's own does."""
+    await office.hears(desk.a_department("sales", revision=7, transfer_seconds=60))
+    await office.hears(desk.a_department("care", revision=7, transfer_seconds=90))
+    await asks(office, ChatTransfer, ANN, agent_id="bob", department_id=into)
+    (offered,) = await office.said(ChatOffered)
+    assert offered.expires_at - office.clock.time == timedelta(seconds=seconds)
+    await office.goes_by(seconds=seconds)
+    assert await endings(office) == ["timed_out"]
 
 
 @pytest.mark.parametrize("how", ["offline", "draining", "retired", "no agent any more", "elsewhere now"])

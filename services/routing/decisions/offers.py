@@ -3,7 +3,6 @@
 The chat stays where it is until then. An offer stands until its end was told, however late that is.
 """
 
-from datetime import timedelta
 from typing import Any, cast
 
 from services.routing.decisions.asking import MISSES, NOT_ANSWERING
@@ -18,7 +17,7 @@ from services.routing.decisions.floor import DEPARTMENT_RETIRED, RECEIVER_LEFT, 
 from services.routing.decisions.receivers import named_receiver, receiver
 from services.routing.decisions.refusals import permitted, refuse
 from services.routing.decisions.silence import await_customer
-from services.routing.model import LOOK_AT, PARTED, Agent, Chat, Key, Offer, State
+from services.routing.model import LOOK_AT, PARTED, Agent, Chat, Department, Key, Offer, State
 from shared.contracts import chats
 from shared.contracts.actors import Actor
 from shared.contracts.agent_signals import AgentStateSet
@@ -32,9 +31,6 @@ from shared.contracts.chat_commands import (
 from shared.contracts.event import Cause, derived_id
 from shared.platform.outcome import Due, Received
 
-STANDS = timedelta(minutes=20)
-"""How long an unanswered transfer stands."""
-
 
 def transfer(floor: Floor, received: Received) -> None:
     """Offer a chat to an agent, an agent within a department, or a department's next available member."""
@@ -45,8 +41,10 @@ def transfer(floor: Floor, received: Received) -> None:
     if isinstance(found, str):
         refuse(floor, received, command, chat, found)
         return
-    expires_at = floor.now + STANDS
     to, into = found.agent.agent_id, command.department_id
+    key = (chat.tenant_id, into) if into else chat.department
+    department = (floor.department(key) if key else None) or Department(chat.tenant_id, "")
+    expires_at = floor.now + department.transfer_timeout
     offer = Offer("transfer", to, command.by, expires_at, into, command.note)
     floor.hold_out(received.event.as_cause(), chat, offer, found.why)
 

@@ -90,6 +90,7 @@ def _department(
         mode=document.mode,
         take_allowed=document.take_allowed,
         offer_timeout=timedelta(seconds=document.offer_seconds),
+        transfer_timeout=timedelta(seconds=document.transfer_seconds),
         fallback_id=moves.get(document.fallback, document.fallback) if document.fallback else None,
         last_agent_within=timedelta(seconds=document.last_agent_seconds),
         wrap_up=timedelta(seconds=document.wrap_up_seconds),
