@@ -1,7 +1,7 @@
 """Run the benchmark: warm up, five interleaved rounds, one line for each goal, a JSON report.
 
 `python -m bench growth` measures P11 instead, on desks of two sizes; `python -m bench scale` P9, with two
-processes.
+processes; `python -m bench presence` P6, on heartbeats.
 """
 
 import argparse
@@ -21,15 +21,25 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import growth, legs, sample, scale, stage, workload
+from bench import growth, legs, presence, sample, scale, stage, workload
 from bench.legs import LEGS, LegFailedError, Sizes
 from bench.measured import Measured
-from bench.report import GOALS, GROWTH_GOALS, SCALE_GOALS, Result, Round, composite_bound, judge, spread
+from bench.report import (
+    GOALS,
+    GROWTH_GOALS,
+    PRESENCE_GOALS,
+    SCALE_GOALS,
+    Result,
+    Round,
+    composite_bound,
+    judge,
+    spread,
+)
 from ops.stack import Addresses, StackError
 
 WARM_UP = 1_000
 OUT = Path(".local/bench")
-SUITES = {"throughput": GOALS, "growth": GROWTH_GOALS, "scale": SCALE_GOALS}
+SUITES = {"throughput": GOALS, "growth": GROWTH_GOALS, "scale": SCALE_GOALS, "presence": PRESENCE_GOALS}
 
 
 def main() -> None:
@@ -43,6 +53,7 @@ def main() -> None:
     parser.add_argument("--stored", type=int, default=large.chats, help="chats of the large desk")
     parser.add_argument("--agents", type=int, default=large.agents, help="agents of the large desk")
     parser.add_argument("--departments", type=int, default=large.departments, help="departments of it")
+    parser.add_argument("--heartbeats", type=int, default=presence.HEARTBEATS, help="waiting for presence")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the report")
     chosen = parser.parse_args()
     console = Console(soft_wrap=True)
@@ -70,6 +81,8 @@ async def _run(addresses: Addresses, chosen: argparse.Namespace, console: Consol
             return await _rounds(found, chosen.rounds, console)
     if chosen.suite == "scale":
         return await _rounds(scale.legs(addresses, chosen.messages), chosen.rounds, console)
+    if chosen.suite == "presence":
+        return await _rounds(presence.legs(addresses, chosen.heartbeats), chosen.rounds, console)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sample.json"
         async with stage.desk(addresses) as settings:  # warms the servers and takes the sample

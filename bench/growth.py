@@ -17,7 +17,7 @@ from bench import stage, workload
 from bench.legs import (
     LegFailedError,
     cpu_seconds,
-    routing_process,
+    service_process,
     until_handled,
     until_published,
 )
@@ -119,7 +119,7 @@ async def _run(addresses: Addresses, template: str, size: Desk, messages: int) -
         await stage.publish(settings, workload.conversations(messages, size.departments))
         connection = await asyncpg.connect(settings.database_url)
         try:
-            async with routing_process(settings, free_port("bench")) as running:
+            async with service_process("routing", settings, free_port("bench")) as running:
                 before = await until_handled(connection, [running], 1)
                 started, cpu = time.perf_counter(), cpu_seconds(running.pid)
                 done = await until_handled(connection, [running], messages)

@@ -60,7 +60,9 @@ async def run_routing(settings: PlatformSettings, count: int, processes: int = 1
     try:
         async with AsyncExitStack() as stack:
             ports = [free_port(f"bench-{number}") for number in range(processes)]
-            running = [await stack.enter_async_context(routing_process(settings, port)) for port in ports]
+            running = [
+                await stack.enter_async_context(service_process("routing", settings, port)) for port in ports
+            ]
             before = await _until(connection, running, 1)
             if processes > 1:
                 await _until_all_work(ports)
@@ -101,19 +103,19 @@ async def kafka_loop(addresses: Addresses, sizes: Sizes, sample: Path) -> Measur
     """Measure B1."""
     async with stage.desk(addresses) as settings:
         await stage.publish(settings, workload.messages(sizes.baseline))
-        return await _baseline(settings, "kafka_loop", sizes.baseline, sample)
+        return await baseline(settings, "kafka_loop", sizes.baseline, str(sample))
 
 
 async def rows(addresses: Addresses, sizes: Sizes, sample: Path) -> Measured:
     """Measure B2."""
     async with stage.desk(addresses) as settings:
-        return await _baseline(settings, "rows", sizes.baseline, sample)
+        return await baseline(settings, "rows", sizes.baseline, str(sample))
 
 
 async def codec(addresses: Addresses, sizes: Sizes, sample: Path) -> Measured:
     """Measure B3."""
     settings = PlatformSettings(kafka=addresses.kafka, database_url=addresses.database_url)
-    return await _baseline(settings, "codec", sizes.baseline, sample)
+    return await baseline(settings, "codec", sizes.baseline, str(sample))
 
 
 async def naive(addresses: Addresses, sizes: Sizes, sample: Path) -> Measured:
@@ -133,7 +135,7 @@ async def naive(addresses: Addresses, sizes: Sizes, sample: Path) -> Measured:
             await connection.execute(
                 "insert into routing.departments values ($1, $2)", workload.TENANT, workload.DEPARTMENT
             )
-            measured = await _baseline(settings, "naive", sizes.naive, sample)
+            measured = await baseline(settings, "naive", sizes.naive, str(sample))
             await _prove(connection, sizes.naive)
         finally:
             await connection.close()
@@ -149,8 +151,9 @@ LEGS: dict[str, Leg] = {
 }
 
 
-async def _baseline(settings: PlatformSettings, name: str, count: int, sample: Path) -> Measured:
-    async with process(settings, "-m", f"bench.baselines.{name}", str(count), str(sample)) as running:
+async def baseline(settings: PlatformSettings, name: str, count: int, *arguments: str) -> Measured:
+    """Run a baseline on a desk. Raises LegFailedError when it fails."""
+    async with process(settings, "-m", f"bench.baselines.{name}", str(count), *arguments) as running:
         async with asyncio.timeout(PATIENCE_SECONDS):
             output, _ = await running.communicate()
         if running.returncode:
@@ -158,12 +161,12 @@ async def _baseline(settings: PlatformSettings, name: str, count: int, sample: P
         return told(output.decode())
 
 
-def routing_process(
-    settings: PlatformSettings, port: int
+def service_process(
+    name: str, settings: PlatformSettings, port: int
 ) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
-    """Run routing itself as a process of its own."""
-    service = "from ops.cli import main; main()"
-    return process(settings, "-c", service, "run", "routing", "--port", str(port))
+    """Run a service itself as a process of its own."""
+    command = "from ops.cli import main; main()"
+    return process(settings, "-c", command, "run", name, "--port", str(port))
 
 
 @asynccontextmanager
@@ -202,19 +205,24 @@ async def _until(
 
 
 async def until_handled(
-    connection: asyncpg.Connection, processes: Sequence[asyncio.subprocess.Process], count: int
+    connection: asyncpg.Connection,
+    processes: Sequence[asyncio.subprocess.Process],
+    count: int,
+    *,
+    service: str = "routing",
+    topic: str = "inbound-messages.v1",
 ) -> int:
-    """Wait until so many messages are handled, and return how many are then.
+    """Wait until so many records of a topic are handled, and return how many are then.
 
-    Read from what routing commits with its batches; the topic must be fresh. Raises LegFailedError when a
-    process ends or patience does.
+    Read from what the service commits with its batches; the topic must be fresh. Raises LegFailedError when
+    a process ends or patience does.
     """
-    handled = "select coalesce(sum(next_offset), 0) from routing.positions where topic = $1"
+    handled = f"select coalesce(sum(next_offset), 0) from {service}.positions where topic = $1"
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while (done := await connection.fetchval(handled, "inbound-messages.v1")) < count:
+    while (done := await connection.fetchval(handled, topic)) < count:
         ended = [one.returncode for one in processes if one.returncode is not None]
         if ended or time.monotonic() > deadline:
-            raise LegFailedError(f"routing handled {done} of {count}; processes that ended: {ended}")
+            raise LegFailedError(f"{service} handled {done} of {count}; processes that ended: {ended}")
         await asyncio.sleep(POLL_SECONDS)
     return int(done)
 

@@ -14,6 +14,8 @@ class Measured:
     cpu_seconds: float
     busy: float = 0.0
     """Share of all cores' time in which anybody used them, 0 to 1; 0 where it was not looked at."""
+    late_seconds: float = 0.0
+    """How late the latest of them was; 0 where it was not looked at."""
 
     @property
     def rate(self) -> float:

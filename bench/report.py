@@ -1,6 +1,6 @@
 """What the measurements say: medians, spreads, and one line for each goal. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
@@ -19,7 +19,7 @@ Verdict = Literal["pass", "short", "noisy"]
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio to be reached: measured in each round, judged by the median.
+    """A figure to be reached, mostly a ratio: measured in each round, judged by the median unless said.
 
     ``bound`` is the least that will do; of a ``ceiling`` it is the most. Where ``saturating`` names a leg, it
     will do as well that this one keeps the machine's cores `BUSY`: then there is nothing left to gain.
@@ -31,6 +31,7 @@ class Goal:
     ratio: Callable[[Round], float]
     ceiling: bool = False
     saturating: str | None = None
+    over_rounds: Callable[[Iterable[float]], float] = median
 
     def holds(self, value: float) -> bool:
         """Whether a value reaches the goal."""
@@ -66,6 +67,17 @@ SCALE_GOALS = (
     Goal("P9", 1.30, ("one", "two"), lambda one: one["two"].rate / one["one"].rate, saturating="two"),
 )
 
+PRESENCE_GOALS = (
+    Goal(
+        "P6",
+        0.50,
+        ("presence", "raw_leases"),
+        lambda one: one["presence"].rate / one["raw_leases"].rate,
+    ),
+    # Seconds, not a ratio, and a promise to every agent: the latest of all rounds counts.
+    Goal("P6-loss", 1.00, (), lambda one: one["loss"].late_seconds, ceiling=True, over_rounds=max),
+)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -86,8 +98,8 @@ class Result:
 
 
 def judge(goal: Goal, rounds: Sequence[Round]) -> Result:
-    """Judge a goal by the median of its ratio over the rounds; noisy when one of its legs is."""
-    value = median(goal.ratio(one) for one in rounds)
+    """Judge a goal by its ratio over the rounds; noisy when one of its legs is."""
+    value = goal.over_rounds(goal.ratio(one) for one in rounds)
     busy = median(one[goal.saturating].busy for one in rounds) if goal.saturating else None
     if any(spread([one[leg] for one in rounds]) > NOISY for leg in goal.legs):
         return Result(goal, value, "noisy", busy)

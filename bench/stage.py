@@ -63,8 +63,10 @@ async def stored(addresses: Addresses, fill: Fill) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def desk(addresses: Addresses, template: str | None = None) -> AsyncIterator[PlatformSettings]:
-    """A desk with routing's schema and every topic as the catalogue has it, removed afterwards.
+async def desk(
+    addresses: Addresses, template: str | None = None, *, service: str = "routing"
+) -> AsyncIterator[PlatformSettings]:
+    """A desk with a service's schema and every topic as the catalogue has it, removed afterwards.
 
     It begins as a copy of the database ``template``, where one is named.
     """
@@ -78,7 +80,7 @@ async def desk(addresses: Addresses, template: str | None = None) -> AsyncIterat
     )
     await create_topics(addresses.kafka, prefix)
     try:
-        await asyncio.to_thread(upgrade, "routing", url)
+        await asyncio.to_thread(upgrade, service, url)
         yield settings
     finally:
         await _administer(addresses, f"drop database {name} with (force)")

@@ -1,5 +1,7 @@
 """Where an event belongs: its pair, and the key that places it on its topic and parks it."""
 
+import re
+from functools import cache
 from urllib.parse import quote
 
 from shared.contracts import provider_events
@@ -28,10 +30,35 @@ from shared.contracts.senders import SenderChanged
 from shared.contracts.ticket_commands import TicketAcceptNext, TicketCommand, TicketHandOver
 from shared.contracts.tickets import TicketCommandRefused, TicketFact
 
+_PAIRED = (
+    InboundMessage,
+    MessageSend,
+    Delivery,
+    PairChanged,
+    CallReceived,
+    ChatFact,
+    TicketFact,
+    ChatRecorded,
+    ChatCommandRefused,
+    ChatCommand,
+    ChatReachOut,
+    IdentityChanged,
+    Receipt,
+    ConsentChanged,
+)
+_PLAIN = re.compile(r"[\w+@.-]*", re.ASCII).fullmatch
+"""What percent-encoding leaves as it is; asking first is cheaper than encoding."""
+
 
 def joined(*parts: str) -> str:
     """Join percent-encoded parts with colons, so that no part can pretend to be two."""
-    return ":".join(quote(part, safe="+@.-_") for part in parts)
+    return ":".join([part if _PLAIN(part) else quote(part, safe="+@.-_") for part in parts])
+
+
+@cache
+def _may_name_pair(model: type[Model]) -> bool:
+    """Say whether data of this model may name a pair: a look here spares the others a dozen comparisons."""
+    return issubclass(model, _PAIRED)
 
 
 def pair_key_of(tenant_id: str, data: Model) -> str | None:
@@ -39,6 +66,8 @@ def pair_key_of(tenant_id: str, data: Model) -> str | None:
 
     Aliases are not resolved here: whoever knows them writes the pair's key on the event.
     """
+    if not _may_name_pair(type(data)):
+        return None
     match data:
         case InboundMessage() | MessageSend() | Delivery() | PairChanged() | CallReceived():
             return pair_key(tenant_id, data.channel, data.business_address, data.customer_address)

@@ -1,7 +1,16 @@
 import pytest
 
 from bench.measured import Measured, told
-from bench.report import GOALS, GROWTH_GOALS, SCALE_GOALS, Goal, composite_bound, judge, spread
+from bench.report import (
+    GOALS,
+    GROWTH_GOALS,
+    PRESENCE_GOALS,
+    SCALE_GOALS,
+    Goal,
+    composite_bound,
+    judge,
+    spread,
+)
 
 
 def at(rate: float) -> Measured:
@@ -78,6 +87,15 @@ def test_growth_may_cost_so_much_and_no_more(large: float, line: str) -> None:
 def test_a_second_process_brings_more_or_the_machine_has_no_more(rate: float, busy: float, line: str) -> None:
     two = Measured(messages=1000, seconds=1000 / rate, cpu_seconds=0.5, busy=busy)
     assert judge(SCALE_GOALS[0], [{"one": at(1_000), "two": two}] * 3).line() == line
+
+
+def test_presence_is_judged_by_its_ratio_and_by_the_latest_loss_of_all_rounds() -> None:
+    def a_round(late_seconds: float) -> dict[str, Measured]:
+        loss = Measured(messages=48, seconds=8, cpu_seconds=1, late_seconds=late_seconds)
+        return {"presence": at(500), "raw_leases": at(1_000), "loss": loss}
+
+    lines = [judge(goal, [a_round(0.1), a_round(1.2), a_round(0.4)]).line() for goal in PRESENCE_GOALS]
+    assert lines == ["P6 0.50 goal 0.50 pass", "P6-loss 1.20 goal <= 1.00 short"]
 
 
 def test_a_baseline_is_read_from_the_last_line_it_prints() -> None:

@@ -66,3 +66,21 @@ def test_two_processes_are_measured_beside_one(tmp_path: Path) -> None:
     assert ran.stdout.strip().splitlines()[-1].startswith("P9 ")
     rounds = json.loads((tmp_path / "scale.json").read_text())["rounds"]
     assert 0 < rounds[0]["two"]["busy"] <= 1
+
+
+def test_presence_is_measured_against_a_raw_loop_and_by_how_late_it_tells_a_loss(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-m", "bench", "presence", "--rounds", "1"),
+            *("--heartbeats", "8000", "--out", str(tmp_path)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert [line.split()[0] for line in ran.stdout.strip().splitlines()[-2:]] == ["P6", "P6-loss"]
+    (measured,) = json.loads((tmp_path / "presence.json").read_text())["rounds"]
+    assert set(measured) == {"presence", "raw_leases", "loss"}
+    assert measured["loss"]["late_seconds"] > 0, "nobody is lost before lease and grace are over"

@@ -199,7 +199,25 @@ async def test_sets_of_sessions_go_by_themselves(leases: Leases, redis: Redis, p
     await admit(leases, "tab", seconds=60)
 
     (name,) = await redis.keys(f"{prefix}*:sessions:*")
-    assert 3600 < await redis.ttl(name) <= 3660
+    assert 3600 < await redis.ttl(name) <= 3660 + 600
+
+    await redis.pexpireat(name, 1 + int(1000 * (await redis.time())[0]) + 60_000)
+    await redis.zadd(f"{str(name).partition(':sessions:')[0]}:leases", {"ann": 0})  # as if renewed long ago
+    await leases.renew([Renewal(ANN, "tab", 60)])
+    assert 3600 < await redis.ttl(name) <= 3660 + 600
+
+
+@pytest.mark.parametrize("said", [[("tab", 1)], [("tab", 90), ("tab", 1)], [("tab", 1), ("tab", 1)]])
+async def test_the_longest_lease_counts_also_when_it_is_renewed_for_less(
+    leases: Leases, redis: Redis, prefix: str, said: list[tuple[str, int]]
+) -> None:
+    await leases.write([LeaseChange(ANN, grant={"tab": 60, "phone": 30})])
+
+    await leases.renew([Renewal(ANN, name, seconds) for name, seconds in said])
+    await age(redis, prefix, 29)
+    assert await leases.lapsed(ANN.tenant_id, timedelta(), 10) == []
+    await age(redis, prefix, 2)
+    assert await leases.lapsed(ANN.tenant_id, timedelta(), 10) == [ANN]
 
 
 async def test_scripts_come_back_after_a_restart_of_redis(leases: Leases, redis: Redis) -> None:

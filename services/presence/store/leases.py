@@ -42,49 +42,90 @@ end
 """
 
 _SETTLE = """
+local function expiry(ends) return (math.floor(ends / 600000) + 7) * 600000 end
 local function settle(sessions, agent)
   local longest = redis.call('ZREVRANGE', sessions, 0, 0, 'WITHSCORES')
   if longest[1] then
     redis.call('ZADD', KEYS[2], longest[2], agent)
-    redis.call('PEXPIREAT', sessions, longest[2] + 3600000)
+    redis.call('PEXPIREAT', sessions, expiry(longest[2]))
   else
     redis.call('ZREM', KEYS[2], agent)
   end
 end
 """
-"""An hour after its last lease a set of sessions goes by itself; by then the agent was long claimed."""
+"""An hour or a little more after its last lease a set of sessions goes by itself; by then the agent was long
+claimed. It is a round time, so that most renewals need not put it off."""
 
 _RENEW = (
     _NOW
     + _SETTLE
     + """
 local idle = tonumber(ARGV[2])
-local function settled(agent, quiet)
-  local known = tonumber(redis.call('ZSCORE', KEYS[3], agent))
-  if not known then return false end
-  if known < 0 then return quiet >= idle end
-  if now - quiet > known then
+local beats = cjson.decode(ARGV[1])
+local agents = {}
+for _, beat in ipairs(beats) do agents[beat[1]] = beat[4] end
+local function known(set)
+  local scores = {}
+  for first = 1, #agents, 1000 do
+    local last = math.min(first + 999, #agents)
+    for i, score in ipairs(redis.call('ZMSCORE', set, unpack(agents, first, last))) do
+      scores[first + i - 1] = score and tonumber(score)
+    end
+  end
+  return scores
+end
+local function note(set, places, scores)
+  local entries = {}
+  for place in pairs(places) do
+    entries[#entries + 1] = scores[place]
+    entries[#entries + 1] = agents[place]
+  end
+  for first = 1, #entries, 2000 do
+    redis.call('ZADD', set, unpack(entries, first, math.min(first + 1999, #entries)))
+  end
+end
+local lapse, inputs, before = known(KEYS[2]), known(KEYS[3]), {}
+local longer, unsure, felt, missing = {}, {}, {}, {}
+local function settled(place, quiet)
+  local input = inputs[place]
+  if not input then return false end
+  if input < 0 then return quiet >= idle end
+  if now - quiet > input then
     if quiet >= idle then return false end
-    redis.call('ZADD', KEYS[3], now - quiet, agent)
+    inputs[place], felt[place] = now - quiet, true
     return true
   end
-  return now - known < idle
+  return now - input < idle
 end
-local missing, touched = {}, {}
-for _, beat in ipairs(cjson.decode(ARGV[1])) do
-  local place, session, lease = beat[1], beat[2], beat[3]
-  if redis.call('ZSCORE', KEYS[3 + place], session) then
-    redis.call('ZADD', KEYS[3 + place], now + lease, session)
-    touched[place] = beat[4]
-    if beat[5] >= 0 and not settled(beat[4], beat[5]) then missing[#missing + 1] = place end
+for _, beat in ipairs(beats) do
+  local place, session, ends = beat[1], beat[2], now + beat[3]
+  local sessions = KEYS[3 + place]
+  local renewed = redis.call('ZADD', sessions, 'XX', 'CH', ends, session) == 1
+  if renewed or redis.call('ZSCORE', sessions, session) then
+    if lapse[place] and ends >= lapse[place] then
+      before[place] = before[place] or lapse[place]
+      lapse[place], longer[place] = ends, true
+    else
+      unsure[place] = true
+    end
+    if beat[5] >= 0 and not settled(place, beat[5]) then missing[#missing + 1] = place end
   else
     missing[#missing + 1] = place
   end
 end
-for place, agent in pairs(touched) do settle(KEYS[3 + place], agent) end
+note(KEYS[2], longer, lapse)
+note(KEYS[3], felt, inputs)
+for place in pairs(longer) do
+  if expiry(lapse[place]) ~= expiry(before[place]) then
+    redis.call('PEXPIREAT', KEYS[3 + place], expiry(lapse[place]))
+  end
+end
+for place in pairs(unsure) do settle(KEYS[3 + place], agents[place]) end
 return missing
 """
 )
+"""Sets of all agents are read and written in one call each. A lease that outlasts all others of its agent is
+the longest; where one is renewed for less, that must be asked."""
 
 _LOOK = (
     _NOW
@@ -148,6 +189,7 @@ return claims
 """
 )
 _ALIVE, _ABSENT = -2, -1
+_MILLISECOND = timedelta(milliseconds=1)
 _RESTING, _UNKNOWN = -1, -2
 """In place of how long ago the last input was."""
 
@@ -195,14 +237,22 @@ class Leases:
         A session without a lease is left alone: only the agent's row knows whether it may come in.
         """
         unsettled: set[AgentKey] = set()
-        for tenant_id, group in groupby(sorted(beats, key=_agent), key=_tenant):
-            own = list(group)
-            agents = sorted({beat.key for beat in own})
-            places = {key: place for place, key in enumerate(agents, 1)}
+        by_tenant: dict[str, list[Renewal]] = {}
+        for beat in beats:
+            by_tenant.setdefault(beat.key.tenant_id, []).append(beat)
+        for tenant_id, own in by_tenant.items():
+            places: dict[AgentKey, int] = {}
             wanted = [
-                (places[key], name, seconds * 1000, key.agent_id, _quiet(quiet))
+                (
+                    places.setdefault(key, len(places) + 1),
+                    name,
+                    seconds * 1000,
+                    key.agent_id,
+                    _UNKNOWN if quiet is None else quiet // _MILLISECOND,
+                )
                 for key, name, seconds, _, quiet in own
             ]
+            agents = list(places)
             async with _failover_heals():
                 missing = await self._renew(
                     self._keys(tenant_id, agents), [dumps(wanted), own[0].idle_seconds * 1000]
@@ -266,18 +316,6 @@ class Leases:
         return [f"{place}:since", f"{place}:leases", f"{place}:inputs", *sessions]
 
 
-def _agent(beat: Renewal) -> AgentKey:
-    return beat.key
-
-
-def _tenant(beat: Renewal) -> str:
-    return beat.key.tenant_id
-
-
-def _quiet(quiet: timedelta | None) -> int:
-    return _UNKNOWN if quiet is None else _milliseconds(quiet)
-
-
 def _entry(change: LeaseChange) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "agent": change.key.agent_id,
@@ -305,7 +343,7 @@ def _by_tenant(keys: Iterable[AgentKey]) -> list[tuple[str, list[AgentKey]]]:
 
 
 def _milliseconds(span: timedelta) -> int:
-    return span // timedelta(milliseconds=1)
+    return span // _MILLISECOND
 
 
 def _span(milliseconds: int) -> timedelta:
