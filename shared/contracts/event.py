@@ -1,6 +1,7 @@
 """One event as the code sees it: CloudEvents 1.0 attributes beside a validated ``data`` model."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha1
@@ -19,14 +20,14 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     @classmethod
-    def of(cls, **fields: Any) -> Self:
+    def of(cls, fields: Mapping[str, Any]) -> Self:
         """Build one of values that were held to these bounds when they were read; nothing is checked again.
 
         For what a service says several times a message: `model_construct` takes longer than validation.
         Raises TypeError for a field that is missing or not the model's.
         """
         blank, required = _blank(cls)
-        values = blank | fields
+        values = {**blank, **fields}
         if len(values) != len(blank) or not required <= fields.keys():
             wrong = (values.keys() - blank.keys()) | (required - fields.keys())
             raise TypeError(f"{cls.__name__}: {', '.join(sorted(wrong))}")

@@ -21,14 +21,14 @@ def test_a_fact_built_of_read_values_is_the_one_that_was_read(
 ) -> None:
     read = example(wire_type).data
 
-    assert type(read).of(**dict(read)) == read
+    assert type(read).of(dict(read)) == read
 
 
 def test_what_is_left_out_is_the_default() -> None:
     given = dict(minimal("chatdesk.chat.assigned.v1").data)
     without_defaults = {name: given[name] for name in given if ChatAssigned.model_fields[name].is_required()}
 
-    assert ChatAssigned.of(**without_defaults) == ChatAssigned(**without_defaults)
+    assert ChatAssigned.of(without_defaults) == ChatAssigned(**without_defaults)
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_a_missing_or_unknown_field_is_told(left_out: set[str], added: dict[str,
     given = dict(full("chatdesk.chat.assigned.v1").data)
 
     with pytest.raises(TypeError, match=told):
-        ChatAssigned.of(**{name: given[name] for name in given if name not in left_out}, **added)
+        ChatAssigned.of({name: given[name] for name in given if name not in left_out} | added)

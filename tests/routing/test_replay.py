@@ -74,7 +74,7 @@ waits = st.tuples(st.integers(0, 1), st.sampled_from(["", "00", "30", "60"]))
 
 
 def on_the_wire(why: Any) -> dict[str, Any]:
-    fact = chats.ChatQueued.of(**{**dict.fromkeys(chats.ChatQueued.model_fields), "why": why})
+    fact = chats.ChatQueued.of({**dict.fromkeys(chats.ChatQueued.model_fields), "why": why})
     return dict(json.loads(fact.model_dump_json())["why"])
 
 

@@ -417,7 +417,7 @@ class Floor:
     def tell(self, cause: Cause, chat: Chat, kind: type[FactT], /, **told: Any) -> Chat:
         """Keep a chat as it is after a change and say what happened to it."""
         self.keep(chat)
-        data = kind.of(**chat_fields(chat), **told)
+        data = kind.of(chat_fields(chat) | told)
         self.say(cause, data, subject=chat.chat_id, pair_key=chat.pair.key, nth=chat.version)
         return chat
 
