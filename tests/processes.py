@@ -1,9 +1,9 @@
 """Services as processes of their own, so that they can be stopped and killed like in production."""
 
+import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -12,16 +12,16 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from ops.stack import ports
+
 READY_SECONDS = 30.0
 STOP_SECONDS = 30.0
+_asked = itertools.count()
 
 
 def free_port() -> int:
-    """Return a port nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody listens on right now, and that no outgoing connection is given meanwhile."""
+    return ports.free_port(f"{os.getpid()} {next(_asked)}")
 
 
 class ServiceProcess:

@@ -3,12 +3,13 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
+
+from ops.stack.ports import free_port
 
 NAMES = ("desk", "presence", "routing", "tickets", "outbound")
 READY_SECONDS = 60.0
@@ -27,7 +28,7 @@ class RunningService:
     def __init__(self, name: str, log: Path) -> None:
         self.name = name
         self.log = log
-        self._port = _free_port()
+        self._port = free_port(str(log))
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self, environment: Mapping[str, str]) -> None:
@@ -95,10 +96,3 @@ class RunningService:
         # After the name, which may hold anything and ends with the last parenthesis: utime, stime are 14, 15.
         fields = stat.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
