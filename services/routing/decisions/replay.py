@@ -42,29 +42,17 @@ CalendarOf = Callable[[str, int], Calendar | None]
 
 def unlike(fact: chats.ChatFact, at: datetime, calendar_of: CalendarOf) -> Iterator[str]:
     """Say in what a fact differs, exactly, from the decision that its recorded inputs lead to."""
-    if (why := fact.why) is None:
+    why = fact.why
+    if why is None:
         if isinstance(fact, _DECISIONS):
             yield "it records nothing that it rested on"
         return
-    match why:
-        case {"max_wait_seconds": _}:
-            yield from _unlike_its_limit(fact, why, at)
-        case {"ticket_saw_version": saw, "chat_version": version}:
-            if not isinstance(fact, chats.ChatDiverted) or version == saw:
-                yield "the ticket that was closed had seen its last word"
-        case {"receiver": _}:
-            yield from _unlike_by_hand(fact, why)
-        case {"strategy": _}:
-            yield from _unlike_its_placement(fact, why, at, calendar_of)
-        case _ if isinstance(fact, _DECISIONS):
-            yield "it records nothing by which it can be taken again"
-        case _:
-            pass
-    yield from _unlike_its_fallbacks(why, at, calendar_of)
-
-
-def _unlike_its_fallbacks(why: Mapping[str, Any], at: datetime, calendar_of: CalendarOf) -> Iterator[str]:
-    """Each fallback that was asked in vain takes nobody, by its own record."""
+    if "max_wait_seconds" in why:
+        yield from _unlike_its_limit(why, at)
+    elif "receiver" in why:
+        yield from _unlike_by_hand(fact, why)
+    elif "strategy" in why:
+        yield from _unlike_its_placement(fact, why, at, calendar_of)
     for asked in cast(Sequence[Mapping[str, Any]], why.get("fallbacks") or ()):
         found = replay(asked, at, _calendar(asked, calendar_of))
         if not _same(refused(found), {key: value for key, value in asked.items() if key not in _BESIDE}):
@@ -82,10 +70,8 @@ def _unlike_its_placement(
         yield f"its inputs come back as {_exactly(found.why)}"
 
 
-def _unlike_its_limit(fact: chats.ChatFact, why: Mapping[str, Any], at: datetime) -> Iterator[str]:
-    """A wait ends as a ticket, no earlier than its limit; later, where a timer was."""
-    if not isinstance(fact, chats.ChatDiverted) or fact.reason != "waited_too_long":
-        yield f"a wait that is over makes a ticket, waited_too_long, and no {type(fact).__name__}"
+def _unlike_its_limit(why: Mapping[str, Any], at: datetime) -> Iterator[str]:
+    """A wait ends no earlier than its limit; later, where a timer was."""
     limit = datetime.fromisoformat(why["since"]) + timedelta(seconds=why["max_wait_seconds"])
     if at < limit:
         yield f"it might have waited until {limit}"
