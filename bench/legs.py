@@ -109,7 +109,13 @@ async def kafka_loop(addresses: Addresses, sizes: Sizes, sample: Path) -> Measur
 async def rows(addresses: Addresses, sizes: Sizes, sample: Path) -> Measured:
     """Measure B2."""
     async with stage.desk(addresses) as settings:
-        return await baseline(settings, "rows", sizes.baseline, str(sample))
+        measured = await baseline(settings, "rows", sizes.baseline, str(sample))
+        connection = await asyncpg.connect(settings.database_url)
+        try:
+            await _prove_rows(connection, sizes.baseline)
+        finally:
+            await connection.close()
+        return measured
 
 
 async def codec(addresses: Addresses, sizes: Sizes, sample: Path) -> Measured:
@@ -235,6 +241,7 @@ async def until_published(connection: asyncpg.Connection) -> None:
 
 async def _prove(connection: asyncpg.Connection, count: int) -> None:
     """Judge the work by the store: every pair has one chat, every chat an agent, nobody has too many."""
+    await _prove_rows(connection, count)
     found = await connection.fetchrow(
         "select count(*) filter (where state = 'assigned') as assigned, count(distinct pair_key) as pairs,"
         " (select max(load) from routing.agents) as most, (select count(*) from routing.outbox) as unsent"
@@ -243,6 +250,16 @@ async def _prove(connection: asyncpg.Connection, count: int) -> None:
     expected = {"assigned": count, "pairs": count, "unsent": 0}
     if dict(found) | expected != dict(found) or found["most"] > workload.CAPACITY:
         raise LegFailedError(f"the store says {dict(found)} instead of {expected}")
+
+
+async def _prove_rows(connection: asyncpg.Connection, count: int) -> None:
+    """Judge that routing and those it is compared with leave the same rows: a baseline may not do less."""
+    found = await connection.fetchrow(
+        "select (select count(*) from routing.pairs) as pairs, (select count(*) from routing.chats) as chats,"
+        " (select count(*) from routing.due where kind = 'answer_overdue') as timers"
+    )
+    if set(dict(found).values()) != {count}:
+        raise LegFailedError(f"the store has {dict(found)} rows instead of {count} each")
 
 
 def _cpu_of(processes: Sequence[asyncio.subprocess.Process]) -> float:

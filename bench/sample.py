@@ -14,11 +14,12 @@ from shared.platform.settings import PlatformSettings
 
 @dataclass(frozen=True)
 class Sample:
-    """Inbound records, the records routing published for each (in order), and the chats it stored."""
+    """Inbound records, the records routing published for each (in order), the chats and timers it stored."""
 
     inbound: list[tuple[bytes, bytes]]
     published: list[list[tuple[bytes, bytes]]]
     chats: list[dict[str, Any]]
+    timers: list[dict[str, Any]]
 
 
 async def take(settings: PlatformSettings) -> Sample:
@@ -29,10 +30,15 @@ async def take(settings: PlatformSettings) -> Sample:
         published[key].append((key, value))
     connection = await asyncpg.connect(settings.database_url)
     try:
-        rows = await connection.fetch("select * from routing.chats order by pair_key")
+        chats = await connection.fetch("select * from routing.chats order by pair_key")
+        timers = await connection.fetch(
+            "select kind, key, tenant_id, at from routing.due where kind = 'answer_overdue' order by key"
+        )
     finally:
         await connection.close()
-    return Sample(inbound, list(published.values()), [dict(row) for row in rows])
+    return Sample(
+        inbound, list(published.values()), [dict(row) for row in chats], [dict(row) for row in timers]
+    )
 
 
 def save(sample: Sample, path: Path) -> None:
@@ -43,6 +49,7 @@ def save(sample: Sample, path: Path) -> None:
                 "inbound": [_written(record) for record in sample.inbound],
                 "published": [[_written(record) for record in records] for records in sample.published],
                 "chats": sample.chats,
+                "timers": sample.timers,
             },
             default=str,
         )
@@ -56,6 +63,7 @@ def load(path: Path) -> Sample:
         [_read(record) for record in found["inbound"]],
         [[_read(record) for record in records] for records in found["published"]],
         found["chats"],
+        found["timers"],
     )
 
 

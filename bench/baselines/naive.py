@@ -1,8 +1,8 @@
 """The naive service: FastStream as its tutorial shows it, one message and one transaction at a time.
 
-It pays for the same durability: schema, dedupe, locks, capacity, outbox and order of effects. It only does
-everything for one message before it looks at the next. What is left out costs nothing while nothing fails:
-the relay that would send what a crash leaves in its outbox.
+It pays for the same durability: schema, dedupe, locks, capacity, timers, outbox and order of effects. It
+only does everything for one message before it looks at the next. What is left out costs nothing while
+nothing fails: the relay that would send what a crash leaves in its outbox.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import os
 import sys
 import time
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -26,6 +26,7 @@ from shared.platform.clock import SystemClock
 from shared.platform.settings import PlatformSettings
 
 _CLOCK = SystemClock()
+_ANSWER_TIMEOUT = timedelta(minutes=10)
 
 
 class Content(BaseModel):
@@ -121,6 +122,13 @@ class Naive:
             DEPARTMENT,
             agent,
             message.sent_at,
+        )
+        await connection.execute(
+            "insert into due (kind, key, tenant_id, at, sweep) values ('answer_overdue', $1, $2, $3, false)"
+            " on conflict (kind, key) do update set at = excluded.at",
+            f"{event.tenantid}:{chat_id}",
+            event.tenantid,
+            message.received_at + _ANSWER_TIMEOUT,
         )
         outbox = [
             (pair, {"type": f"chatdesk.chat.{word}.v1", "tenantid": event.tenantid, "data": {**chat, **more}})

@@ -38,6 +38,7 @@ async def main(count: int, path: Path) -> None:
     sample = load(path)
     chats = cycle([_timed(chat) for chat in sample.chats])
     answers = cycle(sample.published)
+    timers = cycle([(timer["kind"], datetime.fromisoformat(timer["at"])) for timer in sample.timers])
     connection = await asyncpg.connect(
         settings.database_url,
         server_settings={"search_path": "routing", "jit": "off", "plan_cache_mode": "force_custom_plan"},
@@ -57,7 +58,9 @@ async def main(count: int, path: Path) -> None:
         ]
         outbox = [record for records in islice(answers, BATCH) for record in records]
         async with connection.transaction():
-            published = await _write(connection, pairs, batch, agents, outbox, published, first)
+            published = await _write(
+                connection, pairs, batch, agents, list(islice(timers, BATCH)), outbox, published, first
+            )
     tell(Measured(count, time.perf_counter() - started, time.process_time() - cpu))
     await connection.close()
 
@@ -67,6 +70,7 @@ async def _write(  # noqa: PLR0917 - one row kind each
     pairs: list[str],
     chats: list[dict[str, Any]],
     agents: list[str],
+    timers: list[tuple[str, datetime]],
     outbox: list[tuple[bytes, bytes]],
     published: list[int],
     offset: int,
@@ -98,6 +102,15 @@ async def _write(  # noqa: PLR0917 - one row kind each
         TENANT,
         agents,
         NOW,
+    )
+    await connection.execute(
+        "insert into due (kind, key, tenant_id, at, sweep) select k, c, $1, a, false"
+        " from unnest($2::text[], $3::text[], $4::timestamptz[]) as u(k, c, a)"
+        " on conflict (kind, key) do update set at = excluded.at",
+        TENANT,
+        [kind for kind, _ in timers],
+        [f"{TENANT}:{chat['chat_id']}" for chat in chats],
+        [at for _, at in timers],
     )
     await connection.execute("delete from outbox where id = any($1::bigint[])", published)
     written = await connection.fetch(
