@@ -36,8 +36,7 @@ def rule(why: Mapping[str, Any]) -> Iterator[str]:
 
 def placement(why: Mapping[str, Any]) -> Iterator[str]:
     """Tell by what a chat was placed, and who was considered."""
-    if strategy := why.get("strategy"):
-        yield f"the department gives chats to {_STRATEGIES.get(strategy, words(str(strategy)))} ({strategy})"
+    yield from _strategy(why)
     yield from _documents(why)
     if ahead := why.get("ahead"):
         yield f"{ahead} waited before it"
@@ -56,6 +55,15 @@ def placement(why: Mapping[str, Any]) -> Iterator[str]:
     for asked in why.get("fallbacks") or ():
         if isinstance(asked, Mapping):
             yield f"fallback {_named(asked.get('department'))} was asked: {words(str(asked.get('verdict')))}"
+
+
+def _strategy(why: Mapping[str, Any]) -> Iterator[str]:
+    offers = why.get("mode") == "offer"
+    if strategy := why.get("strategy"):
+        chosen = _STRATEGIES.get(strategy, words(str(strategy)))
+        yield f"the department {'offers' if offers else 'gives'} chats to {chosen} ({strategy})"
+    elif offers:
+        yield "the department offers chats: somebody is there, who is asked first"
 
 
 def _skills(asks: Mapping[str, Any]) -> str:

@@ -17,7 +17,17 @@ _TOLD_BESIDE = frozenset({*chats.ChatFact.model_fields, "content", "received_at"
 """Fields that every fact repeats, or that nobody asks a decision for: customers' words above all."""
 _READ_AS = frozenset(
     {"strategy", "department", "calendar", "when_full", "ahead", "shortlist", "counts", "last_turn"}
-    | {"last_agent", "receiver", "skills", "fallbacks", "rule", "rules", "tenant_revision", "wrap_up_of"}
+    | {
+        "last_agent",
+        "receiver",
+        "skills",
+        "fallbacks",
+        "rule",
+        "rules",
+        "tenant_revision",
+        "wrap_up_of",
+        "mode",
+    }
 )
 
 

@@ -20,8 +20,8 @@ from ops.checker.history import (
     TicketRow,
 )
 from services.routing.decisions.choice import Candidate, candidate, choose
-from services.routing.decisions.placement import place
-from services.routing.model import Agent, Department
+from services.routing.decisions.placement import Assign, place, prefer
+from services.routing.model import Agent, Closing, Department
 from shared.contracts import catalogue, chats, cloudevents, deliveries, directory, inbound_messages, tickets
 from shared.contracts.actors import Actor
 from shared.contracts.agent_signals import AgentHeartbeat, AgentSignedIn
@@ -511,7 +511,23 @@ class Past:
 
 def a_candidate(agent: str, presence_version: int = 1) -> Candidate:
     """Somebody online, as a decision records them."""
-    return candidate(Agent("acme", agent, capacity=9, state="online", presence_version=presence_version))
+    return candidate(somebody(agent, presence_version))
+
+
+def somebody(agent: str, presence_version: int = 1) -> Agent:
+    """Somebody online with nothing to do."""
+    sales = frozenset({"sales"})
+    return Agent(
+        "acme", agent, capacity=9, departments=sales, state="online", presence_version=presence_version
+    )
+
+
+def a_preference(agent: str, placement: JsonObject) -> JsonObject:
+    """What routing records of giving a chat to who had the pair's last one, where they end it just now."""
+    found = Assign(somebody("anybody"), placement)
+    closing = Closing("c0", agent, NOON)
+    why = prefer(found, somebody(agent), closing, Department("acme", "sales"), NOON).why
+    return cast(JsonObject, json.loads(json.dumps(why)))
 
 
 def a_placement(agent: Agent, asks: Mapping[str, Any] | None = None) -> JsonObject:

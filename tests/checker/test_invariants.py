@@ -14,7 +14,7 @@ from shared.contracts import catalogue, chats
 from shared.contracts.agents import AgentChanged
 from shared.contracts.directory import AgentDocument
 from shared.contracts.event import Event
-from tests.checker.builders import NOON, Past, a_candidate, a_day, a_placement, judged
+from tests.checker.builders import NOON, Past, a_day, a_placement, a_preference, judged, somebody
 
 AN_ANN = Agent("acme", "ann", capacity=9, state="online", presence_version=1)
 HELD_TO = {"asked": ["french"], "relaxed": False, "held_to": True}
@@ -561,10 +561,7 @@ def test_owners_read_their_own_words_back(echoed: int, broken: int) -> None:
 
 def test_the_last_agent_is_judged_by_the_state_that_preferred_them() -> None:
     past = a_day()
-    why = {
-        "last_agent": {"candidate": a_candidate("ann")},
-        "shortlist": [a_candidate("ben", presence_version=7)],
-    }
+    why = a_preference("ann", a_placement(somebody("ben", presence_version=7)))
     past.open("c4", past.write("+27820000004", "m5"))
     past.assign("c4", "ann", why=why)
     assert judged(past)[2].broken == []

@@ -21,10 +21,19 @@ from shared.contracts import chats, cloudevents
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatAcceptOffer, ChatAssign, ChatTransfer
 from shared.contracts.event import Event
+from shared.contracts.tickets import TicketClosed
 from shared.platform.database import Database
 from tests import desk_events as desk
 from tests.desk_events import NOON, a_message, received
-from tests.routing.builders import a_calendar, a_department, an_agent, facts, minutes
+from tests.routing.builders import (
+    a_calendar,
+    a_department,
+    a_diverted_chat,
+    an_agent,
+    an_assigned_chat,
+    facts,
+    minutes,
+)
 from tests.routing.office import Office
 
 DECISIONS = (
@@ -61,6 +70,7 @@ agents = st.lists(
 departments = st.builds(
     a_department,
     strategy=st.sampled_from(["least_loaded", "round_robin", "longest_idle"]),
+    mode=st.sampled_from(["push", "offer"]),
     when_full=st.sampled_from(["queue", "ticket"]),
     calendar_id=st.sampled_from([None, "hours"]),
     last_agent_within=st.sampled_from([timedelta(), timedelta(hours=1), timedelta(hours=24)]),
@@ -169,6 +179,43 @@ def a_divert() -> Event[Any]:
     return an_assignment(known)
 
 
+def asked(*kinds: type[chats.ChatFact]) -> Event[Any]:
+    """What a department that offers says of these kinds, the last of it."""
+    sales = a_department("sales", mode="offer")
+    known = facts(departments=(sales,), agents=(an_agent("ann", load=1), an_agent("bob")))
+    said = fold(known, [received(a_message())], STEPS, NOON).outcome.outgoing
+    return [cloudevents.decode(cloudevents.encode(event)) for event in said if isinstance(event.data, kinds)][
+        -1
+    ]
+
+
+def a_next_ticket(saw: int = 2) -> Event[Any]:
+    """What follows on the end of a ticket whose customer wrote after it was looked at last."""
+    chat = a_diverted_chat()
+    closed = TicketClosed.of(
+        dict.fromkeys(TicketClosed.model_fields)
+        | {"ticket_id": chat.ticket_id, "chat_id": chat.chat_id, "chat_version": saw, "tags": ()}
+    )
+    said = fold(facts(chats=(chat,)), [received(closed)], STEPS, NOON).outcome.outgoing[-1]
+    return cloudevents.decode(cloudevents.encode(said))
+
+
+def of_no_known_department() -> Event[Any]:
+    """A chat that has to wait, since its department never was heard of."""
+    chat = an_assigned_chat("ann", department_id="gone")
+    known = facts(chats=(chat,), agents=(an_agent("ann", state="offline"),))
+    known = replace(known, locked=frozenset({(desk.TENANT, "gone")}))
+    said = fold(known, [received(a_message())], STEPS, NOON).outcome.outgoing[-1]
+    return cloudevents.decode(cloudevents.encode(said))
+
+
+def as_one_of(kind: type[chats.ChatFact], event: Event[Any], **fields: Any) -> Event[Any]:
+    """The same record, told by another fact."""
+    told = dict.fromkeys(kind.model_fields) | event.data.model_dump() | fields
+    known = {name: value for name, value in told.items() if name in kind.model_fields}
+    return replace(event, data=kind.of(known))
+
+
 def told_otherwise(event: Event[Any], change: Callable[[dict[str, Any]], Any]) -> Event[Any]:
     data = event.data.model_dump(mode="json")
     change(data)
@@ -203,7 +250,36 @@ def test_a_wait_may_end_at_its_limit_and_later_where_a_timer_was_late(seconds: i
         ),
         pytest.param(an_assignment(), lambda data: data["why"].update(ahead=1), id="somebody ahead"),
         pytest.param(an_assignment(), lambda data: data.update(why=None), id="nothing recorded"),
-        pytest.param(a_divert(), lambda data: data.update(why=a_wait(899)), id="too short a wait"),
+        pytest.param(an_assignment(), lambda data: data.update(why={}), id="nothing that is known"),
+        pytest.param(
+            a_divert(),
+            lambda data: data.update(reason="waited_too_long", why=a_wait(899)),
+            id="too short a wait",
+        ),
+        pytest.param(a_divert(), lambda data: data.update(why=a_wait(900)), id="a wait that ends otherwise"),
+        pytest.param(an_assignment(), lambda data: data.update(why=a_wait(900)), id="a wait's end as a gift"),
+        pytest.param(
+            a_next_ticket(),
+            lambda data: data["why"].update(ticket_saw_version=data["why"]["chat_version"]),
+            id="a next ticket for nothing new",
+        ),
+        pytest.param(
+            a_next_ticket(),
+            lambda data: data["why"].update(chat_version=9),
+            id="a next ticket of another time",
+        ),
+        pytest.param(
+            a_next_ticket(), lambda data: data.update(reason="all_full"), id="a next ticket's reason"
+        ),
+        pytest.param(
+            asked(chats.ChatQueued), lambda data: data["why"].update(mode="push"), id="a wait to push"
+        ),
+        pytest.param(
+            asked(chats.ChatOffered), lambda data: data["why"].pop("mode"), id="an offer of no mode"
+        ),
+        pytest.param(
+            an_assignment(), lambda data: data["why"].update(mode="offer"), id="given where one is asked"
+        ),
         pytest.param(a_divert(), lambda data: data.update(reason="all_full"), id="a divert's reason"),
         pytest.param(
             a_divert(), lambda data: data["why"]["calendar"].update(open=True), id="the calendar's verdict"
@@ -220,6 +296,23 @@ def test_a_fact_that_tells_otherwise_is_found(
     calendars = {(desk.TENANT, "later", 1): document}
     assert list(unlike(event, calendars)) == []
     assert list(unlike(told_otherwise(event, change), calendars))
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        (asked(chats.ChatQueued), chats.ChatAssigned),
+        (asked(chats.ChatQueued), chats.ChatDiverted),
+        (asked(chats.ChatOffered), chats.ChatAssigned),
+        (an_assignment(), chats.ChatOffered),
+        (a_next_ticket(), chats.ChatQueued),
+        (of_no_known_department(), chats.ChatDiverted),
+    ],
+)
+def test_a_record_told_by_another_fact_is_found(event: Event[Any], kind: type[chats.ChatFact]) -> None:
+    assert list(unlike(event, {})) == []
+    named = {"to": event.data.agent_id} if kind is chats.ChatOffered else {"agent_id": "bob"}
+    assert list(unlike(as_one_of(kind, event, **named), {}))
 
 
 def test_the_chat_tells_which_rule_chose_its_department() -> None:

@@ -139,6 +139,8 @@ def rested_on(
         "shortlist": choice.shortlist,
         "counts": choice.counts,
     }
+    if department.mode != "push":
+        why["mode"] = department.mode
     if department.strategy == "round_robin":
         why["last_turn"] = turn
     if choice.skills is not None:

@@ -36,23 +36,41 @@ _DECISIONS = (
     chats.ChatTransferred,
 )
 
+_WAITS = (chats.ChatQueued, chats.ChatRequeued)
+_WAITED_FOR = ({"mode": "offer"}, {"verdict": "department_missing"})
+"""The whole record of a wait for somebody who was found to be asked, and for a document."""
+
 CalendarOf = Callable[[str, int], Calendar | None]
 """Returns a calendar of the tenant by its id and revision, None where it is not known any more."""
 
 
 def unlike(fact: chats.ChatFact, at: datetime, calendar_of: CalendarOf) -> Iterator[str]:
     """Say in what a fact differs, exactly, from the decision that its recorded inputs lead to."""
-    why = fact.why
-    if why is None:
+    if (why := fact.why) is None:
         if isinstance(fact, _DECISIONS):
             yield "it records nothing that it rested on"
         return
-    if "max_wait_seconds" in why:
-        yield from _unlike_its_limit(why, at)
-    elif "receiver" in why:
-        yield from _unlike_by_hand(fact, why)
-    elif "strategy" in why:
-        yield from _unlike_its_placement(fact, why, at, calendar_of)
+    match why:
+        case {"max_wait_seconds": _}:
+            yield from _unlike_its_limit(fact, why, at)
+        case {"ticket_saw_version": saw, "chat_version": version}:
+            if not _is_divert(fact, "written_after_close") or not saw < version == fact.version - 1:
+                yield "the ticket that was closed had seen its last word"
+        case {"receiver": _}:
+            yield from _unlike_by_hand(fact, why)
+        case {"strategy": _}:
+            yield from _unlike_its_placement(fact, why, at, calendar_of)
+        case {"rule": _} if isinstance(fact, chats.ChatOpened):
+            pass
+        case _ if isinstance(fact, _WAITS) and why in _WAITED_FOR:
+            pass
+        case _:
+            yield "it records nothing by which it can be taken again"
+    yield from _unlike_its_fallbacks(why, at, calendar_of)
+
+
+def _unlike_its_fallbacks(why: Mapping[str, Any], at: datetime, calendar_of: CalendarOf) -> Iterator[str]:
+    """Each fallback that was asked in vain takes nobody, by its own record."""
     for asked in cast(Sequence[Mapping[str, Any]], why.get("fallbacks") or ()):
         found = replay(asked, at, _calendar(asked, calendar_of))
         if not _same(refused(found), {key: value for key, value in asked.items() if key not in _BESIDE}):
@@ -64,14 +82,18 @@ def _unlike_its_placement(
 ) -> Iterator[str]:
     """The department's rules lead to this outcome, and record just these inputs."""
     found = replay(why, at, _calendar(why, calendar_of))
-    if (problem := _unlike_placement(found, fact)) is not None:
+    # Whoever was silent has had their time: the next is not asked, wherever the chat is.
+    gift = chats.ChatOffered if why.get("mode") == "offer" and "silent" not in why else chats.ChatAssigned
+    if (problem := _unlike_placement(found, fact, gift)) is not None:
         yield problem
     if not _same(found.why, {key: value for key, value in why.items() if key not in _BESIDE}):
         yield f"its inputs come back as {_exactly(found.why)}"
 
 
-def _unlike_its_limit(why: Mapping[str, Any], at: datetime) -> Iterator[str]:
-    """A wait ends no earlier than its limit; later, where a timer was."""
+def _unlike_its_limit(fact: chats.ChatFact, why: Mapping[str, Any], at: datetime) -> Iterator[str]:
+    """A wait ends as a ticket, no earlier than its limit; later, where a timer was."""
+    if not _is_divert(fact, "waited_too_long"):
+        yield f"a wait that is over makes a ticket, waited_too_long, and no {type(fact).__name__}"
     limit = datetime.fromisoformat(why["since"]) + timedelta(seconds=why["max_wait_seconds"])
     if at < limit:
         yield f"it might have waited until {limit}"
@@ -92,19 +114,23 @@ def _unlike_by_hand(fact: chats.ChatFact, why: Mapping[str, Any]) -> Iterator[st
             yield f"the strategy does not choose {given}"
 
 
+def _is_divert(fact: chats.ChatFact, reason: str) -> bool:
+    return isinstance(fact, chats.ChatDiverted) and fact.reason == reason
+
+
 def _given(fact: chats.ChatFact) -> str | None:
     return fact.to if isinstance(fact, chats.ChatOffered) else fact.agent_id
 
 
-def _unlike_placement(found: Placement, fact: chats.ChatFact) -> str | None:
-    """Say what the fact should have told instead."""
+def _unlike_placement(found: Placement, fact: chats.ChatFact, gift: type[chats.ChatFact]) -> str | None:
+    """Say what the fact should have told instead; ``gift`` tells that somebody was found."""
     match found:
         case Assign(agent):
-            if isinstance(fact, chats.ChatAssigned | chats.ChatOffered) and _given(fact) == agent.agent_id:
+            if isinstance(fact, gift) and _given(fact) == agent.agent_id:
                 return None
-            what = f"given to {agent.agent_id}"
+            what = f"{gift.__name__} to {agent.agent_id}"
         case Queue() | Hold():
-            if isinstance(fact, chats.ChatQueued | chats.ChatRequeued):
+            if isinstance(fact, _WAITS):
                 return None
             what = "left to wait"
         case Divert(reason, next_open_at):
@@ -173,6 +199,7 @@ def _department(why: Mapping[str, Any]) -> Department:
         calendar_id=calendar and calendar["id"],
         when_full=why["when_full"],
         strategy=why["strategy"],
+        mode=why.get("mode", "push"),
         revision=why["department"]["revision"],
     )
     if last_agent is None:
