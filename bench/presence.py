@@ -181,7 +181,10 @@ def _setting(agents: int, lease_seconds: int, grace_seconds: int) -> Iterator[Ev
 
 
 def _signed_in(number: int) -> Event[Model]:
-    return _event(f"signed-in-{number}", AgentSignedIn(agent_id=_name(number), session_id=_session(number)))
+    """A session that tells of input from the start; the first heartbeat that does would ask for a row."""
+    active_at = CLOCK.now() - timedelta(minutes=1)
+    session = AgentSignedIn(agent_id=_name(number), session_id=_session(number), active_at=active_at)
+    return _event(f"signed-in-{number}", session)
 
 
 def _heartbeats(count: int) -> Iterator[Event[Model]]:

@@ -164,8 +164,7 @@ class SignIn:
     quiet: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
+class Beat(NamedTuple):
     """A session lives. ``quiet`` is how long before it the last input was, if the session tells."""
 
     session_id: str
@@ -209,8 +208,7 @@ class SignOut:
 Act: TypeAlias = SignIn | Beat | Declare | SignOut
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(NamedTuple):
     """One thing said about an agent, and the event that said it."""
 
     key: AgentKey

@@ -224,6 +224,8 @@ class _Assembly:
     async def _stop_working(self) -> None:
         """Stop timers and background work before the broker stops; the running batch still finishes."""
         self._running.stopping.set()
+        if self._reader is not None:
+            await self._reader.end()
         await _finish(self._tasks)
 
     async def _close(self) -> None:

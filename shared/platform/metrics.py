@@ -15,7 +15,9 @@ RECORDS_PARKED = Counter("chatdesk_records_parked", "Records parked with their k
 RECORDS_EXPIRED = Counter(
     "chatdesk_records_expired", "Records deleted by the broker before they were read.", ["topic"]
 )
-BATCH_SECONDS = Histogram("chatdesk_batch_seconds", "One batch, decoding to commit.", buckets=_SECONDS)
+BATCH_SECONDS = Histogram(
+    "chatdesk_batch_seconds", "One batch, from its transaction's begin to its commit.", buckets=_SECONDS
+)
 BATCH_RECORDS = Histogram(
     "chatdesk_batch_records", "Records per batch.", buckets=(1, 5, 10, 50, 100, 250, 500, 1000, 2000)
 )

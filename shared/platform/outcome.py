@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from shared.contracts.event import Event, Model
 from shared.platform.records import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """One decoded record that nobody handled before, on its way into the fold."""
 
     event: Event[Model]

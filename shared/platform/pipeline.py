@@ -6,6 +6,7 @@ The pipeline is given its transactions, journal and clock, and the outbox is dra
 
 import asyncio
 import zlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -81,8 +82,8 @@ class Pipeline:
         self.wake = wake
         self._log = structlog.get_logger()
 
-    async def run(self, records: Sequence[Record]) -> dict[Place, int]:
-        """Handle a batch to its end: on return every record is handled, passed by or parked, durably.
+    async def run(self, items: Sequence[Item]) -> dict[Place, int]:
+        """Handle a decoded batch to its end: on return all of it is handled, passed by or parked, durably.
 
         Faults that may heal are retried in place; a bug is bisected to the one record that shows it.
         Returns where reading stops, as offsets by partition: a partition that reached the limit of dead
@@ -90,11 +91,10 @@ class Pipeline:
         """
         stops: dict[Place, int] = {}
         with metrics.BATCH_SECONDS.time():
-            items = [decode(record) for record in records]
             await self._settle(items, stops)
         metrics.BATCH_RECORDS.observe(len(items))
-        for item in _before(items, stops):
-            metrics.RECORDS_READ.labels(item.record.topic).inc()
+        for topic, count in Counter(item.record.topic for item in _before(items, stops)).items():
+            metrics.RECORDS_READ.labels(topic).inc(count)
         return stops
 
     async def _settle(self, items: Sequence[Item], stops: dict[Place, int]) -> None:

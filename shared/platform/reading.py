@@ -28,8 +28,8 @@ from shared.platform.journal import Journal
 from shared.platform.observer import Observer
 from shared.platform.parking import Parking
 from shared.platform.pausing import Pausing
-from shared.platform.pipeline import Pipeline, Transactions, backoff
-from shared.platform.records import Record
+from shared.platform.pipeline import Pipeline, Transactions, backoff, decode
+from shared.platform.records import Item, Record
 from shared.platform.watchdog import Place, Watchdog
 
 DRAIN_SECONDS = 10.0
@@ -39,6 +39,8 @@ OUT_OF_TOUCH_SECONDS = 10.0
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_MS = 2_000
 BATCH_TIMEOUT_MS = 10
+DECODED_AT_ONCE = 50
+"""Records; about a millisecond."""
 
 
 class WentBack(Exception):  # noqa: N818 - the house word, beside Rejected
@@ -75,15 +77,23 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._transactions = transactions
         self._journal = journal
         self._clock = clock
+        self._batch_records = batch_records
+        self._settling: asyncio.Task[None] | None = None
+        """The newest batch; it waits for the one before it."""
         self._idle = asyncio.Event()
+        """Set while every batch that was handed over is settled."""
         self._idle.set()
+        self._ending = False
         self._taken_up = asyncio.Event()
         """Set while the partitions are ours and stand where the database says."""
         self._assignments = 0
         self._committed: dict[Place, int] = {}
         self._next: dict[Place, int] = {}
+        """Behind what is settled."""
+        self._handed: dict[Place, int] = {}
+        """Behind what was handed over."""
         self._asked: dict[Place, tuple[datetime, int]] = {}
-        self._begun = 0
+        self._begun = self._settled = 0
         self._quiet: dict[Place, tuple[int, int]] = {}
         self._barrier: dict[Place, int] | None = None
         self._refuses_to_go_back = refuses_to_go_back
@@ -134,30 +144,73 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         return self._clock.monotonic() - self._looked_at < OUT_OF_TOUCH_SECONDS
 
     async def _on_batch(self, records: Sequence[Any]) -> None:
-        """Run one batch. A failure is remembered and stops the process: the next commit would cover it.
+        """Settle one batch; behind a full one, take the next over and decode it meanwhile.
+
+        A batch that is not full is waited for: the next would miss what arrives until then.
 
         aiokafka hands records over as soon as partitions are assigned, from wherever Kafka's committed offset
         points. Such a batch waits and is let go: by then every partition was sought to its position.
         """
+        if self._ending or self.failure is not None:
+            return
         if not self._taken_up.is_set():
             await self._taken_up.wait()
             return
-        if self.failure is not None:
-            return
-        self._idle.clear()
+        before = self._settling
+        batch = [self._record(one) for one in records]
+        self._handed |= _ends(batch)
         self._begun += 1
+        self._idle.clear()
+        self._settling = asyncio.create_task(self._settle(batch, before))
+        if len(batch) < self._batch_records:
+            await self._settling
+        elif before is not None:
+            await before
+
+    async def _settle(self, batch: Sequence[Record], before: asyncio.Task[None] | None) -> None:
+        """Run one batch. A failure is remembered and stops the process: the next commit would cover it."""
+        assignments = self._assignments
         try:
-            batch = [self._record(one) for one in records]
-            stops = await self._pipeline.run(batch)
-            self._pause(stops)
-            handled = self.pausing.left(batch, stops)
-            self._advance(handled)
-            await self._commit({(record.topic, record.partition): record.offset + 1 for record in handled})
+            items = await _decoded(batch)
+            if before is not None:
+                await before
+            if self._is_steady(assignments):
+                await self._run(items, assignments)
         except Exception as error:  # noqa: BLE001 - handed to the supervisor, which ends the process
             self.failure = error
             self._log.critical("batch_lost_its_way", exc_info=error)
         finally:
-            self._idle.set()
+            self._settled += 1
+            if self._settled == self._begun:
+                self._idle.set()
+
+    async def _run(self, items: Sequence[Item], assignments: int) -> None:
+        """Handle what is to be handled of a batch, and move on behind it."""
+        # What was handed over before its partition was paused is read again when that is resumed.
+        mine = [item for item in items if (item.record.topic, item.record.partition) not in self.pausing]
+        if not mine:
+            return
+        stops = await self._pipeline.run(mine)
+        ends = _ends(self.pausing.left([item.record for item in mine], stops))
+        if self._assignments == assignments:  # else it outlived the drain, and somebody begins where it ended
+            self._next |= {place: max(end, self._next.get(place, 0)) for place, end in ends.items()}
+            await self._commit(ends)
+        # Last: nobody can resume a partition before the next batch has seen that it is paused.
+        self._pause(stops)
+
+    async def _drain(self) -> None:
+        """Let the running batch finish, bounded, and begin no other until partitions are taken up."""
+        self._taken_up.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._idle.wait()
+
+    async def end(self) -> None:
+        """Let the running batch finish, bounded, and take no other over."""
+        self._ending = True
+        if (consumer := self._subscriber.consumer) is not None:
+            consumer.pause(*consumer.assignment())
+        await self._drain()
 
     def _record(self, one: Any) -> Record:
         topic = one.topic.removeprefix(self._prefix)
@@ -182,19 +235,17 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         for place in sorted(known.difference(paused)):
             tp = self._partition(place)
             consumer.seek(tp, self._next[place])
+            self._handed[place] = self._next[place]
             self._quiet.pop(place, None)
             self.pausing.end([place])
             if self.caught_up or catalogue.is_compacted(place[0]):
                 consumer.resume(tp)
             self._log.warning("partition_resumed", topic=place[0], partition=place[1])
 
-    def _advance(self, batch: Iterable[Record]) -> None:
-        for record in batch:
-            place = (record.topic, record.partition)
-            self._next[place] = max(self._next.get(place, 0), record.offset + 1)
-
     async def _commit(self, ends: Mapping[Place, int]) -> None:
         """Tell Kafka how far was read; it is only the hint that lag tools look at, the positions hold."""
+        if not ends:
+            return
         wanted = {self._partition(place): end for place, end in ends.items()}
         try:
             await self._subscriber.consumer.commit(wanted)
@@ -207,11 +258,8 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Let the running batch finish, bounded, before the partitions go to somebody else."""
         self._rebalancing = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self._idle.wait()
+        await self._drain()
         self._rebalancing = False
-        self._taken_up.clear()
         self._assignments += 1
         self._quiet.clear()
         self._committed.clear()
@@ -220,6 +268,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             self._handover.unreadable.clear()
         for place in map(self._place, revoked):
             self._next.pop(place, None)
+            self._handed.pop(place, None)
             self._asked.pop(place, None)
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
@@ -244,7 +293,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     async def _take_up(self, assigned: Sequence[TopicPartition]) -> None:
         consumer: AIOKafkaConsumer = self._subscriber.consumer
         if self._handover is None:
-            self._handover = HandOver(consumer, lambda tp: self._next.get(self._place(tp)))
+            self._handover = HandOver(consumer, lambda tp: self._handed.get(self._place(tp)))
             consumer.getmany = self._handover.getmany
         everything = [
             TopicPartition(self._prefix + topic, partition)
@@ -270,7 +319,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         for tp in assigned:
             start = self._start(self._place(tp), known, begins[tp], ends[tp])
             consumer.seek(tp, start)
-            self._next[self._place(tp)] = start
+            self._next[self._place(tp)] = self._handed[self._place(tp)] = start
         if not self.caught_up:
             consumer.pause(*(tp for tp in assigned if not catalogue.is_compacted(self._place(tp)[0])))
         self.pausing.begin(place for place in paused if place in self._next)
@@ -388,7 +437,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         The positions stand there already: Kafka's offset is never ahead of them (`_look_back`).
         """
         rest = {place: end for place, end in nexts.items() if end > self._committed.get(place, 0)}
-        if rest and self._idle.is_set():
+        if self._idle.is_set():
             await self._commit(rest)
 
     async def _look_for_progress(
@@ -439,7 +488,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
                 return
             seen = (position, self._begun)
             if self._idle.is_set() and self._quiet.get(place) == seen:
-                self._next[place] = max(self._next.get(place, 0), position)
+                self._next[place] = self._handed[place] = max(self._next.get(place, 0), position)
             self._quiet[place] = seen
 
     async def _try_barrier(self, consumer: AIOKafkaConsumer) -> None:
@@ -450,6 +499,21 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             self.caught_up = True
             consumer.resume(*(tp for tp in consumer.paused() if self._place(tp) not in self.pausing))
             self._log.info("facts_read")
+
+
+async def _decoded(batch: Sequence[Record]) -> list[Item]:
+    """Decode a batch in slices, between which the one that is being settled goes on."""
+    items: list[Item] = []
+    for first in range(0, len(batch), DECODED_AT_ONCE):
+        if first:
+            await asyncio.sleep(0)
+        items += map(decode, batch[first : first + DECODED_AT_ONCE])
+    return items
+
+
+def _ends(batch: Iterable[Record]) -> dict[Place, int]:
+    """Return the offsets behind a batch, by partition; within one, records come in order."""
+    return {(record.topic, record.partition): record.offset + 1 for record in batch}
 
 
 async def _raw(records: Any) -> KafkaAckableMessage:

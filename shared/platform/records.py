@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.contracts.errors import Rejected
 from shared.contracts.event import Event, Model
@@ -11,9 +12,11 @@ from shared.contracts.event import Event, Model
 Headers = tuple[tuple[str, bytes | None], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record as it came; ``topic`` is the logical name, without the prefix of this installation."""
+class Record(NamedTuple):
+    """One record as it came; ``topic`` is the logical name, without the prefix of this installation.
+
+    A tuple, as what is made of it on its way to a decision: a frozen dataclass takes four times as long.
+    """
 
     topic: str
     partition: int
@@ -23,8 +26,7 @@ class Record:
     headers: Headers = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A record that is an event we know."""
 
     record: Record

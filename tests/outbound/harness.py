@@ -29,7 +29,7 @@ from shared.contracts.pairs import PairChanged
 from shared.platform.database import Database
 from shared.platform.journal import Journal
 from shared.platform.outcome import Due
-from shared.platform.pipeline import Pipeline
+from shared.platform.pipeline import Pipeline, decode
 from shared.platform.records import Record
 from shared.platform.running import Running
 from shared.platform.service import Service
@@ -107,7 +107,7 @@ class Desk:
             topic = catalogue.topic_of(event.type)
             offset = next(self._offsets[topic]) if first_offset is None else first_offset
             records.append(Record(topic, 0, offset, b"", cloudevents.encode(event)))
-        await self.pipeline.run(records)
+        await self.pipeline.run([decode(record) for record in records])
 
     async def has_read_up_to(self, at: datetime, topics: Sequence[str] = INPUTS) -> None:
         """Say that these topics were read up to then."""

@@ -19,7 +19,7 @@ from shared.contracts.pairs import PairRef
 from shared.contracts.tickets import TicketNoted
 from shared.platform.database import Database
 from shared.platform.journal import Journal
-from shared.platform.pipeline import Pipeline, Transactions
+from shared.platform.pipeline import Pipeline, Transactions, decode
 from shared.platform.records import Headers, Record
 from shared.platform.service import Service
 from tests.desk_events import BUSINESS, NOON, TENANT, a_message, an_event
@@ -142,7 +142,7 @@ class CountingDesk:
     async def read(self, *said: Model | Event[Model] | Record) -> list[Record]:
         """Run one batch; what is no record yet becomes the next of partition 0."""
         records = [one if isinstance(one, Record) else a_record(one) for one in said]
-        await self.pipeline.run(records)
+        await self.pipeline.run([decode(record) for record in records])
         return records
 
     async def counted(self) -> dict[str, list[str]]:

@@ -171,6 +171,17 @@ class Counting:
             if end > max(0, committed.get(tp, 0))
         }
 
+    async def group_state(self) -> str:
+        """Return what the broker says of the consumer group: Stable, PreparingRebalance …"""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka)
+        await admin.start()
+        try:
+            (answer,) = await admin.describe_consumer_groups([self.group])
+        finally:
+            await admin.close()
+        state: str = answer.groups[0][2]
+        return state
+
     async def ends(self) -> dict[TopicPartition, int]:
         """Return the end offset of every partition that the service hears."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self.settings.kafka)

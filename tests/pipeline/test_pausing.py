@@ -8,6 +8,7 @@ from sqlalchemy import text
 from shared.contracts.event import Model
 from shared.platform.limit import MOST, MOST_IN_A_ROW
 from shared.platform.parking import Parking, Place
+from shared.platform.pipeline import decode
 from shared.platform.records import Record
 from tests.desk_events import a_message
 from tests.pipeline.builders import ANN, BOB, INBOUND, CountingDesk, a_record, messages, pair_of
@@ -43,7 +44,7 @@ async def resume(desk: CountingDesk) -> None:
 
 
 async def run(desk: CountingDesk, records: Sequence[Record]) -> dict[Place, int]:
-    return await desk.pipeline.run(records)
+    return await desk.pipeline.run([decode(record) for record in records])
 
 
 async def position(desk: CountingDesk, partition: int) -> int:
@@ -112,6 +113,6 @@ async def test_process_that_lost_its_partition_parks_nothing_more_once_it_is_pau
     await run(desk, records)
     zombie = CountingDesk(desk.database)
     late = [a_record(b"{", topic=INBOUND, partition=17), *[a_record(a_message(customer=BOB), partition=18)]]
-    assert await zombie.pipeline.run(late) == {(INBOUND, 17): 0}
+    assert await zombie.pipeline.run([decode(record) for record in late]) == {(INBOUND, 17): 0}
     assert len(await desk.parked()) == MOST
     assert pair_of(BOB) in await desk.counted()

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from ops.stack import Addresses
 from shared.contracts import cloudevents
@@ -31,17 +30,6 @@ async def send_and_wait_at_the_gate(counting: Counting) -> None:
     await until(lambda: waiting_at_the_gate(counting), at_least=1)
 
 
-async def group_state(counting: Counting) -> str:
-    admin = AIOKafkaAdminClient(bootstrap_servers=counting.settings.kafka)
-    await admin.start()
-    try:
-        (answer,) = await admin.describe_consumer_groups([counting.group])
-    finally:
-        await admin.close()
-    state: str = answer.groups[0][2]
-    return state
-
-
 async def somebody_waits_for_somebody(counting: Counting) -> int:
     return await counting.number(
         "select count(*) from pg_stat_activity where datname = current_database()"
@@ -54,7 +42,7 @@ async def test_with_the_drain_nothing_is_read_twice(counting: Counting) -> None:
     async with gate_of(counting.database):
         await send_and_wait_at_the_gate(counting)
         second = counting.start()
-        await until_holds(lambda: group_state(counting), lambda state: state == "PreparingRebalance")
+        await until_holds(counting.group_state, lambda state: state == "PreparingRebalance")
         assert await second.status() != 200, "it has partitions of which a batch still runs"
     await second.ready()
     await counting.prove(EXPECTED)

@@ -15,7 +15,7 @@ from shared.contracts.event import Event, Model
 from shared.platform.clock import Clock, SystemClock
 from shared.platform.database import Database
 from shared.platform.journal import Journal
-from shared.platform.pipeline import Pipeline
+from shared.platform.pipeline import Pipeline, decode
 from shared.platform.records import Record
 from shared.platform.service import Service
 from shared.platform.timers import Timers
@@ -56,11 +56,11 @@ class Contact:
 
     async def hear(self, *inputs: Model) -> None:
         """Let one worker handle these, in order."""
-        await self._pipelines[0].run([self._record(one) for one in inputs])
+        await self._pipelines[0].run([decode(self._record(one)) for one in inputs])
 
     async def hear_of(self, tenant: str, *inputs: Model) -> None:
         """Let one worker handle these as another tenant's."""
-        await self._pipelines[0].run([self._record(one, tenant) for one in inputs])
+        await self._pipelines[0].run([decode(self._record(one, tenant)) for one in inputs])
 
     async def hear_at_once(self, batches: Iterable[Sequence[Model]]) -> None:
         """Let the workers share out the batches and handle them concurrently."""
@@ -68,7 +68,7 @@ class Contact:
 
         async def work(pipeline: Pipeline) -> None:
             for batch in left:
-                await pipeline.run(batch)
+                await pipeline.run([decode(record) for record in batch])
 
         await asyncio.gather(*(work(pipeline) for pipeline in self._pipelines))
 

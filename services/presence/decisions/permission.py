@@ -45,7 +45,7 @@ def what_is_left(signal: Signal, refusal: Refusal) -> Signal | None:
     """Return what counts all the same: who signs in with an unknown reason is there, without a reason."""
     match signal.act:
         case SignIn(declared=declared) as act if refusal.reason == "unknown_reason":
-            return replace(signal, act=replace(act, declared=replace(declared, reason=None)))
+            return signal._replace(act=replace(act, declared=replace(declared, reason=None)))
         case _:
             return None
 
