@@ -1,10 +1,11 @@
 """Away because no input came: by rule, and on a real PostgreSQL and a real Redis."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
+from services.presence.decisions.hearing import LONGEST_QUIET
 from services.presence.decisions.hearing import heartbeat as hear_heartbeat
 from services.presence.decisions.signals import fold, hear
 from services.presence.model import (
@@ -158,6 +159,17 @@ def test_how_long_a_session_is_quiet_is_told_by_its_own_clock(
 
     assert isinstance(act, Beat)
     assert act.quiet == (None if told is None else quiet(told))
+
+
+def test_session_that_was_quiet_since_the_year_one_is_only_quiet_for_long() -> None:
+    said = heartbeat(active_at=datetime(1, 1, 1, tzinfo=UTC))
+    act = hear_heartbeat(cast(Event[AgentHeartbeat], desk.an_event(said))).act
+
+    assert isinstance(act, Beat)
+    assert act.quiet == LONGEST_QUIET
+    verdict = hear(Standing(an_agent(), {"tab": LIVE}), signal(act), TERMS, NOON.replace(year=2000))
+    assert isinstance(verdict, Announced)
+    assert verdict.standing.agent.idle
 
 
 def quiet_beat(seconds: float, session: str = "tab") -> Event[Model]:

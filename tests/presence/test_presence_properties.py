@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from services.presence.decisions.absence import end_grace, lapse
+from services.presence.decisions.hearing import LONGEST_QUIET
 from services.presence.decisions.signals import fold
 from services.presence.decisions.word import changed
 from services.presence.model import Agent, Beat, Declare, Declared, Session, SignIn, SignOut, Standing, Terms
@@ -29,7 +30,9 @@ acts = st.one_of(
     st.builds(
         SignIn, session, st.builds(Declared, state, reason, st.booleans()), st.none() | st.integers(1, 600)
     ),
-    st.builds(Beat, session),
+    st.builds(
+        Beat, session, st.none() | st.integers(1, 600), st.none() | st.timedeltas(timedelta(), LONGEST_QUIET)
+    ),
     st.builds(Declare, st.none() | session, st.none() | state, reason, st.none() | st.booleans()),
     st.builds(SignOut, st.none() | session, reason),
 )

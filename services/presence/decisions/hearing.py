@@ -25,6 +25,8 @@ from shared.contracts.agents import AgentChanged
 from shared.contracts.directory import AgentDocument, TenantDocument
 from shared.contracts.event import Event
 
+LONGEST_QUIET = timedelta(days=400)
+"""Longer than `idle_seconds` may be."""
 Step: TypeAlias = Callable[..., Heard]
 """Takes the event of the one type it stands for in the table."""
 
@@ -80,8 +82,11 @@ def agent_document(event: Event[AgentDocument]) -> AgentRevised:
 
 
 def _quiet(said_at: datetime, active_at: datetime | None) -> timedelta | None:
-    """Tell by the publisher's own clock how long the last input was ago: ours may show another time."""
-    return None if active_at is None else max(said_at - active_at, timedelta())
+    """Tell by the publisher's own clock how long the last input was ago: ours may show another time.
+
+    What is longer than any tenant waits says no more than that, and could not be counted back from our time.
+    """
+    return None if active_at is None else min(max(said_at - active_at, timedelta()), LONGEST_QUIET)
 
 
 def _signal(
