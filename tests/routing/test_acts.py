@@ -13,7 +13,9 @@ from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatAssign, ChatClose, ChatReply
 from shared.contracts.content import Text
 from shared.contracts.event import Model
-from tests.desk_events import NOON, a_message, received
+from shared.contracts.outbound_messages import MessageSend
+from shared.contracts.pair import Pair
+from tests.desk_events import NOON, TENANT, a_message, received
 from tests.routing.builders import (
     ANN,
     BOB,
@@ -59,6 +61,27 @@ def test_the_agent_who_holds_the_chat_writes_to_its_customer() -> None:
 
 
 @pytest.mark.parametrize(
+    ("channel", "business", "customer"),
+    [
+        ("whatsapp", "+27110000000", "+27820000001"),
+        ("whatsapp", "+27110000009", "US.13491208655302741918"),
+        ("sms", "+27110000000", "27820000001"),
+    ],
+)
+def test_an_answer_goes_back_the_way_its_customer_came(channel: str, business: str, customer: str) -> None:
+    pair = Pair.of(TENANT, channel, business, customer)
+    chat = an_assigned_chat(pair=pair, business_address=business, customer_address=customer)
+    send = after(here(chat), a_reply(chat=chat)).outcome.outgoing[-1]
+    assert isinstance(send.data, MessageSend)
+    assert (send.data.channel, send.data.business_address, send.data.customer_address) == (
+        channel,
+        business,
+        customer,
+    )
+    assert send.pair_key == pair.key
+
+
+@pytest.mark.parametrize(
     ("known", "command", "reason"),
     [
         (facts(), a_reply(), "unknown_chat"),
@@ -97,6 +120,16 @@ def test_closing_frees_the_slot_for_those_who_wait() -> None:
     assert changes.chats[0].state is State.CLOSED
     assert changes.agents[0].load == 0
     assert [due.kind for due in changes.outcome.schedule] == [SERVE_QUEUE]
+
+
+@pytest.mark.parametrize(
+    ("by", "reason"), [(ANN, "closed_by_agent"), (SUE, "closed_by_supervisor")], ids=["agent", "supervisor"]
+)
+def test_a_close_tells_by_whom_with_their_tags_and_note(by: Actor, reason: str) -> None:
+    command = ChatClose(by=by, chat_id=HELD.chat_id, tags=("refund", "parcel"), note="paid back")
+    (closed,) = (event.data.model_dump() for event in after(here(), command).outcome.outgoing)
+    assert (closed["by"]["id"], closed["reason"]) == (by.id, reason)
+    assert (list(closed["tags"]), closed["note"]) == (["refund", "parcel"], "paid back")
 
 
 @pytest.mark.parametrize(
