@@ -48,7 +48,8 @@ def placement(why: Mapping[str, Any]) -> Iterator[str]:
         yield f"in the slot that was held to wrap up chat {why['wrap_up_of']}, so it overtakes nobody"
     named = why.get("receiver") or ()
     if _is_candidate(named) and "strategy" not in why:
-        yield f"named by hand: {_candidate(named)}"
+        slot = "; one of these slots is for this chat" if why.get("has_slot") else ""
+        yield f"named by hand: {_candidate(named)}{slot}"
     if isinstance(last := why.get("last_agent"), Mapping) and _is_candidate(last.get("candidate")):
         yield _last_agent(last)
     yield from _people(why)

@@ -1,6 +1,6 @@
 """Routing, wired: the table of what it hears and the rule that answers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from faststream.asgi import AsgiFastStream
@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.decisions import (
     acts,
+    caused,
     deliveries,
     handing_over,
     inbound,
@@ -21,14 +22,17 @@ from services.routing.decisions import (
     wrap_up,
 )
 from services.routing.decisions.fold import Step
+from services.routing.decisions.remembered import Remembered
 from services.routing.handlers import RoutingHandlers
 from services.routing.model import Calendar
 from services.routing.store import Store
 from services.routing.store.documents import calendar_of
+from services.routing.store.documents import documents as directory_of
 from services.routing.store.glance import Glance
-from shared.contracts.chats import ChatFact
-from shared.contracts.directory import CalendarDocument
+from shared.contracts.chats import ChatFact, ChatOpened
+from shared.contracts.directory import CalendarDocument, DirectoryDocument
 from shared.contracts.event import Event, Model
+from shared.contracts.inbound_messages import MessageReceived
 from shared.platform.app import build
 from shared.platform.outcome import Received
 from shared.platform.service import Service
@@ -100,3 +104,30 @@ def unlike(
         return None if document is None else calendar_of(document)
 
     return replay.unlike(event.data, event.time, known)
+
+
+def unlike_in_order(events: Iterable[Event[ChatFact]]) -> Iterator[tuple[Event[ChatFact], str]]:
+    """Take the facts of a chat, from its first on, and say in what a record differs from those before it."""
+    remembered = Remembered()
+    for event in events:
+        for problem in remembered.unlike(event):
+            yield event, problem
+        remembered = remembered.after(event)
+
+
+def unlike_its_cause(
+    event: Event[ChatFact], cause: Event[Model], before: Event[ChatFact] | None
+) -> Iterator[str]:
+    """Derive the ids again of a fact that an event caused; ``before`` is the chat's fact before it."""
+    return caused.unlike_its_cause(event, cause.as_cause(), before.data if before is not None else None)
+
+
+def unlike_its_rules(
+    event: Event[ChatOpened], message: MessageReceived, documents: Sequence[DirectoryDocument]
+) -> Iterator[str]:
+    """Choose the department of a new chat again, by the tenant's document and rules that it recorded.
+
+    ``documents`` are these, the rules in the recorded order, and any departments that are retired.
+    """
+    if (tenant := directory_of([*documents], event.tenant_id).tenant) is not None:
+        yield from caused.unlike_its_rules(event.data, message, tenant)

@@ -83,13 +83,16 @@ class Past:
     def say(self, data: Model, source: str, *, cause: Event[Any] | None = None) -> Event[Any]:
         """Put an event on its topic, now."""
         self._number += 1
+        subject, nth = "test", self._number
+        if isinstance(data, chats.ChatFact):
+            subject, nth = data.chat_id, data.version
         event = catalogue.fact(
             cause.as_cause() if cause else Cause(TENANT, f"cause-{self._number}"),
             data,
             source=source,
-            subject="test",
+            subject=subject,
             time=self.now,
-            nth=self._number,
+            nth=nth,
         )
         return self.put(event)
 

@@ -10,7 +10,7 @@ import pytest
 from ops.checker import check
 from ops.checker.history import Parked, Record
 from services.routing.model import Agent
-from shared.contracts import catalogue, chats
+from shared.contracts import catalogue, chats, cloudevents
 from shared.contracts.agents import AgentChanged
 from shared.contracts.directory import AgentDocument
 from shared.contracts.event import Event
@@ -565,3 +565,31 @@ def test_the_last_agent_is_judged_by_the_state_that_preferred_them() -> None:
     past.open("c4", past.write("+27820000004", "m5"))
     past.assign("c4", "ann", why=why)
     assert judged(past)[2].broken == []
+
+
+@pytest.mark.parametrize(("rule", "broken"), [(None, False), (0, True)])
+def test_a_new_chat_is_judged_by_its_message_and_the_rules_that_it_recorded(
+    rule: int | None, broken: bool
+) -> None:
+    past = a_day()
+    why: dict[str, Any] = {"rule": rule, "rules": {}, "tenant_revision": 1}
+    past.rewrite("chats.v1", lambda event: isinstance(event.data, chats.ChatOpened), why=why)
+    assert any("by its message it is opened by" in one for one in judged(past)[2].broken) is broken
+    assert any("from its message the chat is" in one for one in judged(past)[2].broken)
+
+
+def test_the_event_of_a_fact_is_named_after_its_cause() -> None:
+    past = a_day()
+    records = past.records["chats.v1"]
+    place = next(n for n, one in enumerate(records) if one.event is not None and one.event.causation_id)
+    event = replace(records[place].event, id="by chance")  # type: ignore[type-var]
+    records[place] = replace(records[place], event=event, value=cloudevents.encode(event))  # type: ignore[arg-type]
+    assert any("from its cause its event is" in one for one in judged(past)[2].broken)
+
+
+def test_a_record_of_who_passed_is_held_against_the_offers_before_it() -> None:
+    past = a_day()
+    why = {**a_placement(somebody("ann")), "passed_by": ["ben"]}
+    past.open("c4", past.write("+27820000004", "m5"))
+    past.assign("c4", "ann", why=why)
+    assert judged(past)[2].broken == ["chat c4, version 3: it was passed on by nobody"]

@@ -33,6 +33,7 @@ class Contact:
     def __init__(self, database: Database, workers: int = WORKERS, clock: Clock | None = None) -> None:
         self.database = database
         self.clock = clock or SystemClock()
+        self.heard: dict[str, Event[Model]] = {}
         self._pipelines = [self._pipeline() for _ in range(workers)]
         self._timers = Timers(
             handlers=RoutingHandlers(Store(), STEPS),
@@ -110,4 +111,5 @@ class Contact:
 
     def _record(self, data: Model, tenant: str = desk.TENANT) -> Record:
         event = desk.an_event(data, tenant=tenant, at=self.clock.now())
+        self.heard[event.id] = event
         return Record(catalogue.topic_of(event.type), 0, next(_offsets), None, cloudevents.encode(event), ())

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from ops.stack import Addresses
-from services.routing.app import unlike
+from services.routing.app import unlike, unlike_its_cause
+from services.routing.decisions.remembered import Remembered
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import (
     ChatAcceptOffer,
@@ -55,7 +56,7 @@ from shared.contracts.chats import (
 from shared.contracts.content import Text
 from shared.contracts.deliveries import DeliveryFailed
 from shared.contracts.directory import RoutingRule, RoutingRulesDocument
-from shared.contracts.event import Model
+from shared.contracts.event import Event, Model
 from shared.contracts.inbound_messages import Hints
 from shared.platform.database import Database
 from shared.platform.migrations import upgrade
@@ -129,6 +130,7 @@ class Days(RuleBasedStateMachine):
         self._revision = 1
         self._last = 0
         self._chats: dict[str, ChatFact] = {}
+        self._remembered: dict[str, Remembered] = {}
         self._flagged: set[str] = set()
         self._alerted: set[str] = set()
         self._requests: list[tuple[ChatFact, str]] = []
@@ -143,7 +145,15 @@ class Days(RuleBasedStateMachine):
             self._last = number
             if isinstance(event.data, ChatFact):
                 self._judge(event.data)
-                assert list(unlike(event, {})) == [], "decided otherwise than by what it recorded"
+                assert self._unlike(event) == [], "decided otherwise than by what it recorded"
+
+    def _unlike(self, event: Event[ChatFact]) -> list[str]:
+        remembered = self._remembered.get(event.data.chat_id, Remembered())
+        self._remembered[event.data.chat_id] = remembered.after(event)
+        found = [*unlike(event, {}), *remembered.unlike(event)]
+        if (cause := self.centre.contact.heard.get(event.causation_id or "")) is not None:
+            found += unlike_its_cause(event, cause, remembered.last)
+        return found
 
     def _judge(self, said: ChatFact) -> None:
         before = self._chats.get(said.chat_id)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.routing.app import STEPS, unlike
+from services.routing.app import STEPS, unlike, unlike_in_order, unlike_its_cause
 from services.routing.decisions.choice import NAMED, choose
 from services.routing.decisions.fold import fold
 from services.routing.decisions.placement import Assign, Placement, place, prefer
@@ -151,13 +151,20 @@ async def test_every_decision_of_a_day_is_recorded_and_comes_back_the_same(offic
         await office.is_now(gone, "offline")
     await office.writes(40)
     seen = set()
+    by_chat: dict[str, list[Event[Any]]] = {}
     for _, event in await office.contact.said():
+        if isinstance(event.data, chats.ChatFact):
+            told = by_chat.setdefault(event.data.chat_id, [])
+            if (cause := office.contact.heard.get(event.causation_id or "")) is not None:
+                assert list(unlike_its_cause(event, cause, told[-1] if told else None)) == []
+            told.append(event)
         if isinstance(event.data, DECISIONS):
             assert event.data.why, event
             seen.add(type(event.data))
         if isinstance(event.data, chats.ChatFact):
             assert list(unlike(event, {})) == []
     assert seen >= set(DECISIONS)
+    assert [problem for told in by_chat.values() for problem in unlike_in_order(told)] == []
     diverted = {
         event.data.reason for _, event in await office.contact.said() if event.type.endswith("diverted.v1")
     }

@@ -69,7 +69,7 @@ def take_up(floor: Floor, cause: Cause, chat: Chat, by: Actor) -> None:
     chat = floor.end_offer(cause, chat, "accepted", accepted=True)
     if chat.state is State.PENDING:
         chat = chat.but(silent_since=floor.now)
-    why = named_receiver(held).why
+    why = named_receiver(held, slot=True).why
     told: dict[str, Any] = {"by": offer.by, "note": offer.note, "why": why}
     kind: type[chats.ChatAssigned | chats.ChatTransferred] = chats.ChatTransferred
     if offer.kind == "assign":

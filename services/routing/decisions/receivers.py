@@ -7,7 +7,7 @@ from typing import Any
 
 from services.routing.decisions.asking import choose_next
 from services.routing.decisions.choice import Choice, Verdict, candidate
-from services.routing.decisions.commands import judge_receiver
+from services.routing.decisions.commands import has_slot, judge_receiver
 from services.routing.decisions.floor import Floor
 from services.routing.decisions.placement import rested_on
 from services.routing.decisions.refusals import is_closed
@@ -24,9 +24,10 @@ class Receiver:
     why: Mapping[str, Any]
 
 
-def named_receiver(agent: Agent) -> Receiver:
-    """Return somebody who was named by hand."""
-    return Receiver(agent, {"receiver": candidate(agent)})
+def named_receiver(agent: Agent, *, slot: bool = False) -> Receiver:
+    """Return somebody who was named by hand. ``slot``: one of theirs is taken for the chat, however full."""
+    why: dict[str, Any] = {"receiver": candidate(agent)}
+    return Receiver(agent, {**why, "has_slot": True} if slot else why)
 
 
 def receiver(floor: Floor, chat: Chat, command: ChatAssign | ChatTransfer) -> Receiver | str:
@@ -44,7 +45,8 @@ def receiver(floor: Floor, chat: Chat, command: ChatAssign | ChatTransfer) -> Re
     if command.agent_id is not None:
         agent = floor.agents.get((chat.tenant_id, command.agent_id))
         refusal = judge_receiver(agent, chat, command.department_id)
-        return refusal or (named_receiver(agent) if agent else "unknown_agent")
+        named = named_receiver(agent, slot=has_slot(agent, chat)) if agent is not None else "unknown_agent"
+        return refusal or named
     if department is None:
         return "unknown_department"
     turn = floor.turn(department.key)

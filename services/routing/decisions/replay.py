@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import Any, assert_never, cast
 
-from services.routing.decisions.choice import Candidate, Choice, Verdict, choose
+from services.routing.decisions.calendars import is_open
+from services.routing.decisions.choice import NO_SKILLS, Candidate, Choice, Verdict, candidate, choose
+from services.routing.decisions.commands import judge_named
 from services.routing.decisions.placement import (
     Assign,
     Divert,
@@ -16,6 +18,7 @@ from services.routing.decisions.placement import (
     place,
     prefer,
     refused,
+    rested_on,
 )
 from services.routing.decisions.skills import held_to
 from services.routing.model import Agent, Calendar, Closing, Department, Hours
@@ -24,7 +27,7 @@ from shared.contracts import chats
 _STATES = {Verdict.AWAY: "away", Verdict.OFFLINE: "offline"}
 _ALWAYS = ((Hours(time(0), time(0)),),) * 7
 _NEVER: tuple[tuple[Hours, ...], ...] = ((),) * 7
-_BESIDE = frozenset({"silent", "passed_by", "fallbacks", "receiver", "wrap_up_of"})
+_BESIDE = frozenset({"silent", "passed_by", "fallbacks", "receiver", "has_slot", "wrap_up_of"})
 """What a record may hold beside the inputs of a placement."""
 
 _DECISIONS = (
@@ -57,9 +60,10 @@ def unlike(fact: chats.ChatFact, at: datetime, calendar_of: CalendarOf) -> Itera
             if not _is_divert(fact, "written_after_close") or not saw < version == fact.version - 1:
                 yield "the ticket that was closed had seen its last word"
         case {"receiver": _}:
-            yield from _unlike_by_hand(fact, why)
+            yield from _unlike_by_hand(fact, why, at, calendar_of)
         case {"strategy": _}:
             yield from _unlike_its_placement(fact, why, at, calendar_of)
+            yield from _unlike_its_extras(fact, why)
         case {"rule": _} if isinstance(fact, chats.ChatOpened):
             pass
         case _ if isinstance(fact, _WAITS) and why in _WAITED_FOR:
@@ -73,7 +77,7 @@ def _unlike_its_fallbacks(why: Mapping[str, Any], at: datetime, calendar_of: Cal
     """Each fallback that was asked in vain takes nobody, by its own record."""
     for asked in cast(Sequence[Mapping[str, Any]], why.get("fallbacks") or ()):
         found = replay(asked, at, _calendar(asked, calendar_of))
-        if not _same(refused(found), {key: value for key, value in asked.items() if key not in _BESIDE}):
+        if not _same(refused(found), _inputs(asked)):
             yield f"of a fallback its inputs come back as {_exactly(refused(found))}"
 
 
@@ -86,7 +90,7 @@ def _unlike_its_placement(
     gift = chats.ChatOffered if why.get("mode") == "offer" and "silent" not in why else chats.ChatAssigned
     if (problem := _unlike_placement(found, fact, gift)) is not None:
         yield problem
-    if not _same(found.why, {key: value for key, value in why.items() if key not in _BESIDE}):
+    if not _same(found.why, _inputs(why)):
         yield f"its inputs come back as {_exactly(found.why)}"
 
 
@@ -99,19 +103,57 @@ def _unlike_its_limit(fact: chats.ChatFact, why: Mapping[str, Any], at: datetime
         yield f"it might have waited until {limit}"
 
 
-def _unlike_by_hand(fact: chats.ChatFact, why: Mapping[str, Any]) -> Iterator[str]:
-    """Whoever was named got it; of a department, whoever its strategy put first."""
+def _unlike_by_hand(
+    fact: chats.ChatFact, why: Mapping[str, Any], at: datetime, calendar_of: CalendarOf
+) -> Iterator[str]:
+    """Whoever was named got it, and could; of a department that is open, whoever its strategy put first."""
     given = _given(fact)
     if why["receiver"][0] != given:
         yield f"{given} got it, not {why['receiver'][0]}"
+    receiver = _agent(why["receiver"], Department("", ""), NO_SKILLS)
+    if not _same(candidate(receiver), why["receiver"]):
+        yield f"the one named comes back as {_exactly(candidate(receiver))}"
+    refusal = judge_named(receiver, None)
+    if refusal is not None and not (refusal == "agent_full" and why.get("has_slot")):
+        yield f"{given} is to be refused it: {refusal}"
     if "shortlist" in why:
-        again = choice_of(why)
-        if (
-            again.agent is None
-            or again.agent.agent_id != given
-            or not _same(again.shortlist, why["shortlist"])
-        ):
-            yield f"the strategy does not choose {given}"
+        yield from _unlike_the_next(given, why, at, calendar_of)
+
+
+def _unlike_the_next(
+    given: str | None, why: Mapping[str, Any], at: datetime, calendar_of: CalendarOf
+) -> Iterator[str]:
+    """The department is open, and its strategy puts this member first."""
+    department, choice = _department(why), choice_of(why)
+    if choice.agent is None or choice.agent.agent_id != given:
+        yield f"the strategy does not choose {given}"
+    calendar = _calendar_as_known(why, _calendar(why, calendar_of))
+    opened = None if calendar is None else is_open(calendar, at)
+    if opened is False or (calendar is None and department.calendar_id is not None):
+        yield f"{department.department_id} is to refuse it: department_closed"
+    turn = why.get("last_turn", "")
+    again = rested_on(department, calendar, choice, opened=opened, turn=turn)
+    if not _same(again, _inputs(why)):
+        yield f"its inputs come back as {_exactly(again)}"
+
+
+def _unlike_its_extras(fact: chats.ChatFact, why: Mapping[str, Any]) -> Iterator[str]:
+    """Who was left out of a choice was, unless nobody else could be found; a kept slot is its agent's."""
+    given, available = _given(fact), [one[0] for one in why["shortlist"] if one[1] == Verdict.AVAILABLE]
+    named = {one[0] for one in why["shortlist"]}
+    if "silent" in why:
+        told = isinstance(fact, chats.ChatAssigned) and fact.reason == "agent_silent"
+        if not told or fact.previous_agent_id != why["silent"][-1]:
+            yield f"it is the chat of {why['silent'][-1]}, who was silent"
+        if left := named & {*why["silent"]}:
+            yield f"considered were {', '.join(sorted(left))}, who were silent"
+    elif isinstance(fact, chats.ChatAssigned) and fact.reason == "agent_silent":
+        yield "it does not record who was silent"
+    passed = {*why.get("passed_by", ())}
+    if named & passed and not passed.issuperset(available):
+        yield f"{', '.join(sorted(named & passed))} passed on it while others could be asked"
+    if "wrap_up_of" in why and not (why.get("last_agent", {}).get("preferred") and why["ahead"] == 0):
+        yield f"{given} has no claim to the slot held for chat {why['wrap_up_of']}"
 
 
 def _is_divert(fact: chats.ChatFact, reason: str) -> bool:
@@ -147,6 +189,10 @@ def _unlike_placement(found: Placement, fact: chats.ChatFact, gift: type[chats.C
     return f"by its inputs it is {what}, told was {type(fact).__name__}"
 
 
+def _inputs(why: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: value for key, value in why.items() if key not in _BESIDE}
+
+
 def _calendar(why: Mapping[str, Any], calendar_of: CalendarOf) -> Calendar | None:
     named = why["calendar"]
     return None if named is None or named["revision"] is None else calendar_of(named["id"], named["revision"])
@@ -168,11 +214,7 @@ def replay(why: Mapping[str, Any], at: datetime, calendar: Calendar | None = Non
     """
     department = _department(why)
     choice = choice_of(why)
-    known = why["calendar"]
-    if known is None or known["revision"] is None:
-        calendar = None
-    elif calendar is None:
-        calendar = Calendar("UTC", _ALWAYS if known["open"] else _NEVER, revision=known["revision"])
+    calendar = _calendar_as_known(why, calendar)
     turn = why.get("last_turn", "")
     found = place(department, calendar, choice, ahead=why["ahead"], now=at, turn=turn)
     if (last_agent := why.get("last_agent")) is None or not isinstance(found, Assign):
@@ -180,6 +222,14 @@ def replay(why: Mapping[str, Any], at: datetime, calendar: Calendar | None = Non
     closing = Closing("", None, datetime.fromisoformat(last_agent["closed_at"]))
     before = _agent(last_agent["candidate"], department, held_to(why))
     return prefer(found, before, closing, department, at)
+
+
+def _calendar_as_known(why: Mapping[str, Any], calendar: Calendar | None) -> Calendar | None:
+    """Return the calendar of a record, or one of the recorded verdict; None where there was none to ask."""
+    known = why["calendar"]
+    if known is None or known["revision"] is None:
+        return None
+    return calendar or Calendar("UTC", _ALWAYS if known["open"] else _NEVER, revision=known["revision"])
 
 
 def choice_of(why: Mapping[str, Any]) -> Choice:
