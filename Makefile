@@ -45,8 +45,8 @@ up: install ## Start them, and say which were chosen and why
 	@$(RUN) chatdesk stack up
 
 .PHONY: down
-down: install ## Stop the local ones; their data stay
-	@$(RUN) chatdesk stack down
+down: $(if $(wildcard .venv/bin/chatdesk),,install) ## Stop the local ones; their data stay
+	@.venv/bin/chatdesk stack down
 
 ##@ Quality
 

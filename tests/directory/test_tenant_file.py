@@ -6,7 +6,7 @@ import pytest
 
 from ops.tenant_file import BadFile, read_tenant_file
 from services.desk.app import KINDS
-from shared.contracts.directory import AgentDocument, CalendarDocument, RoutingRule
+from shared.contracts.directory import AgentDocument, CalendarDocument, DepartmentDocument, RoutingRule
 from shared.contracts.event import Model
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "deploy" / "examples").glob("*.yaml"))
@@ -95,6 +95,13 @@ def test_the_examples_can_be_read(path: Path) -> None:
 
 def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 2
+
+
+def test_the_examples_show_a_department_that_offers_and_one_that_was_given_up() -> None:
+    found = [read_tenant_file(path.read_text(encoding="utf-8")).documents for path in EXAMPLES]
+    departments = [one for documents in found for one in documents if isinstance(one, DepartmentDocument)]
+    assert {one.mode for one in departments} == {"push", "offer"}
+    assert {(one.retired, one.move_to is not None) for one in departments} == {(False, False), (True, True)}
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,10 @@ async def test_what_is_shown_for_kcat_is_taken_as_it_stands(
     said = await events_on(installation.settings, "inbound-messages.v1")
     assert [event.id for event in said] == ["shop-1", "shop-2", "shop-3"]
     signals = await events_on(installation.settings, "agent-signals.v1")
-    assert [event.type for event in signals] == ["chatdesk.agent.signed_in.v1"]
+    assert [event.type for event in signals] == [
+        "chatdesk.agent.signed_in.v1",
+        "chatdesk.agent.heartbeat.v1",
+    ]
 
 
 async def test_another_sdk_publishes_binary_and_reads_what_we_write(
