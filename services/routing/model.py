@@ -415,6 +415,8 @@ class Needs:
     introduced: set[Key] = field(default_factory=set)
     """Agents that presence or the directory speak of: these get rows, whoever else is named does not."""
     assigned_by_hand: set[Key] = field(default_factory=set)
+    asked_for: set[Key] = field(default_factory=set)
+    """Chats that agents want for themselves: taken, or accepted."""
     going_on: set[Key] = field(default_factory=set)
     """Chats that a timer may bring back: placed afresh if their agent is gone."""
     departments: set[Key] = field(default_factory=set)

@@ -11,7 +11,7 @@ from services.routing.decisions.fold import fold
 from services.routing.model import Agent, Facts, State
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatTake
-from shared.contracts.chats import ChatAssigned, ChatCommandRefused, ChatOfferEnded
+from shared.contracts.chats import Availability, ChatAssigned, ChatCommandRefused, ChatOfferEnded
 from shared.platform.database import Database
 from tests import desk_events as desk
 from tests.conftest import Migrated
@@ -131,4 +131,7 @@ async def test_who_takes_three_chats_at_once_with_one_slot_has_one(office: Offic
     said = [event.data for _, event in await office.contact.said()]
     refusals = [one.reason for one in said if isinstance(one, ChatCommandRefused)]
     assert refusals == ["agent_full"] * 2
+    others = (*(f"agent-{n}" for n in range(1, WORKERS)), "ann")
+    available = [one.available for one in said if isinstance(one, ChatCommandRefused)]
+    assert available == [Availability(departments=("sales",), agents=others)] * 2
     assert await office.contact.count("select load from agents where agent_id = 'agent-0'") == 1

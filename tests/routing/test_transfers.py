@@ -18,7 +18,13 @@ from shared.contracts.chat_commands import (
     ChatMarkPending,
     ChatTransfer,
 )
-from shared.contracts.chats import ChatCommandRefused, ChatOffered, ChatOfferEnded, ChatTransferred
+from shared.contracts.chats import (
+    Availability,
+    ChatCommandRefused,
+    ChatOffered,
+    ChatOfferEnded,
+    ChatTransferred,
+)
 from shared.contracts.event import Model
 from shared.platform.database import Database
 from tests import desk_events as desk
@@ -285,6 +291,20 @@ async def test_a_transfer_is_refused_with_its_reason(
 ) -> None:
     assert await asks(office, ChatTransfer, by, **fields) == reason
     assert await endings(office) == []
+
+
+async def test_who_accepts_too_late_is_told_who_is_available_in_both_departments(office: Office) -> None:
+    await office.agent("cleo", departments=("sales",))
+    await office.agent("dot", departments=("care",))
+    assert await asks(office, ChatTransfer, ANN, agent_id="bob", department_id="care") is None
+    away = desk.agent_changed("bob", state="away", version=2)
+    chat_id = await office.chat_id(1)
+    await office.contact.hear(away, ChatAcceptOffer(by=BOB, chat_id=chat_id))
+    (refused,) = await refusals(office)
+    assert (refused.reason, refused.available) == (
+        "agent_away",
+        Availability(departments=("care", "sales"), agents=("cleo", "dot")),
+    )
 
 
 async def test_where_nobody_is_available_a_refusal_says_who_is(office: Office) -> None:

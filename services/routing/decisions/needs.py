@@ -37,6 +37,7 @@ from services.routing.model import (
 from shared.contracts import directory
 from shared.contracts.agents import AgentChanged
 from shared.contracts.chat_commands import (
+    ChatAcceptOffer,
     ChatAssign,
     ChatClose,
     ChatCommand,
@@ -104,6 +105,8 @@ def _add_command(needs: Needs, tenant_id: str, command: ChatCommand) -> None:
     needs.loads_change = True
     if isinstance(command, ChatTake) and command.by.id is not None:
         needs.agents.add((tenant_id, command.by.id))
+    if isinstance(command, ChatTake | ChatAcceptOffer):
+        needs.asked_for.add((tenant_id, command.chat_id))
     if isinstance(command, ChatClose):
         needs.ending.add((tenant_id, command.chat_id))
     if isinstance(command, ChatAssign | ChatSetDepartment | ChatTransfer):
@@ -184,6 +187,8 @@ def places_into(
     named = needs.named_departments | {key for key in by_hand | passed_on if key is not None}
     found.numbers.update(dict.fromkeys(named, EVERYBODY))
     found.pass_on(documents)
+    # Nobody is placed there; who could be is told with a refusal.
+    found.numbers.update(dict.fromkeys(_might_go_to(needs.asked_for, chats) - found.numbers.keys(), 0))
     needs.skilled = found.who_have_skills()
     return {key: min(number, EVERYBODY) + SPARE for key, number in found.numbers.items()}
 
@@ -245,6 +250,16 @@ class _Candidates:
             for key, numbers in self.skilled.items()
             if self.numbers[key] < EVERYBODY
         }
+
+
+def _might_go_to(asked_for: Iterable[Key], chats: Mapping[Key, Chat]) -> set[Key]:
+    """Return the departments of chats that agents want for themselves, and those they are offered into."""
+    found = set()
+    for key in asked_for:
+        if (chat := chats.get(key)) is not None:
+            offered = chat.offer.department_id if chat.offer is not None else None
+            found |= {(key[0], name) for name in (chat.department_id, offered) if name is not None}
+    return found
 
 
 def _is_unheld(chat: Chat, agents: Mapping[Key, Agent]) -> bool:

@@ -88,16 +88,22 @@ def unavailable(floor: Floor, department: Department) -> str | None:
 
 
 def _available(floor: Floor, chat: Chat | None, command: ChatCommand) -> chats.Availability | None:
-    """Return who is available in the departments a chat was to go to: the one asked for, and its own.
+    """Return who is available in the departments a chat was to go to: the one named or offered, and its own.
 
     A department is so while it is open; its agents also after hours, for they can be named themselves.
     """
-    if not isinstance(command, ChatAssign | ChatSetDepartment | ChatTransfer) or chat is None:
+    if chat is None:
         return None
-    asked = {name for name in (command.department_id, chat.department_id) if name is not None}
+    match command:
+        case ChatAssign() | ChatSetDepartment() | ChatTransfer():
+            asked = command.department_id
+        case ChatTake() | ChatAcceptOffer():
+            asked = chat.offer.department_id if chat.offer is not None else None
+        case _:
+            return None
     departments = [
         department
-        for name in sorted(asked)
+        for name in sorted({name for name in (asked, chat.department_id) if name is not None})
         if floor.can_place((chat.tenant_id, name))
         and (department := floor.department((chat.tenant_id, name))) is not None
     ]
@@ -106,7 +112,7 @@ def _available(floor: Floor, chat: Chat | None, command: ChatCommand) -> chats.A
         for department in departments
         for agent in floor.members(department.key)
         if verdict(agent) is Verdict.AVAILABLE
-        and not (isinstance(command, ChatTransfer) and agent.key == chat.agent)
+        and not (isinstance(command, ChatTransfer | ChatAcceptOffer) and agent.key == chat.agent)
     ]
     with_somebody = {department.key: department for department, _ in free}
     return chats.Availability(
