@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ops.checker.history import Key
 from ops.checker.story import Story, Told
-from services.routing.app import unlike, unlike_in_order, unlike_its_cause, unlike_its_rules
-from shared.contracts.chats import ChatFact, ChatOpened
+from services.routing.app import unlike, unlike_in_order, unlike_its_cause, unlike_its_rules, unlike_refusal
+from shared.contracts.chats import ChatCommandRefused, ChatFact, ChatOpened
 from shared.contracts.directory import (
     CalendarDocument,
     DepartmentDocument,
@@ -39,6 +39,10 @@ def unfounded(story: Story) -> Iterator[str]:
     for topic in _HEARD:
         for one in story.told(topic):
             causes[(one.tenant_id, one.event.id)].append(one)
+    for told in story.told("chats.v1"):
+        if isinstance(refused := told.event.data, ChatCommandRefused):
+            named = f"the refusal of command {refused.command_id}"
+            yield from (f"{named}: {problem}" for problem in unlike_refusal(refused))
     for facts in story.facts.values():
         events = [told.event for told in facts]
         for event in events:

@@ -29,7 +29,7 @@ from services.routing.store import Store
 from services.routing.store.documents import calendar_of
 from services.routing.store.documents import documents as directory_of
 from services.routing.store.glance import Glance
-from shared.contracts.chats import ChatFact, ChatOpened
+from shared.contracts.chats import ChatCommandRefused, ChatFact, ChatOpened
 from shared.contracts.directory import CalendarDocument, DirectoryDocument
 from shared.contracts.event import Event, Model
 from shared.contracts.inbound_messages import MessageReceived
@@ -104,6 +104,11 @@ def unlike(
         return None if document is None else calendar_of(document)
 
     return replay.unlike(event.data, event.time, known)
+
+
+def unlike_refusal(refused: ChatCommandRefused) -> Iterator[str]:
+    """Refuse whoever a command named again, as they are recorded, and say in what the refusal differs."""
+    return replay.unlike_refusal(refused)
 
 
 def unlike_in_order(events: Iterable[Event[ChatFact]]) -> Iterator[tuple[Event[ChatFact], str]]:

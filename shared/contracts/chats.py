@@ -282,12 +282,14 @@ class ChatCommandRefused(Model):
     """Routing will not do what a command asked. It changes no chat, so it takes no version.
 
     ``command_id`` is the command's event id; ``version`` is the chat's at that moment. ``detail`` names the
-    field at fault and what it may be, where that is not all in the reason.
+    field at fault and what it may be, where that is not all in the reason. ``why`` records who was named and
+    is full, away or offline.
     """
 
     command_id: Id
     reason: Word
     detail: Body | None = None
+    why: JsonObject | None = None
     by: Actor | None = None
     chat_id: Id | None = None
     version: Count | None = None

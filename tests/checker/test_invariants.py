@@ -9,6 +9,7 @@ import pytest
 
 from ops.checker import check
 from ops.checker.history import Parked, Record
+from services.routing.decisions.choice import candidate
 from services.routing.model import Agent
 from shared.contracts import catalogue, chats, cloudevents
 from shared.contracts.agents import AgentChanged
@@ -593,3 +594,11 @@ def test_a_record_of_who_passed_is_held_against_the_offers_before_it() -> None:
     past.open("c4", past.write("+27820000004", "m5"))
     past.assign("c4", "ann", why=why)
     assert judged(past)[2].broken == ["chat c4, version 3: it was passed on by nobody"]
+
+
+@pytest.mark.parametrize(("reason", "broken"), [("agent_away", False), ("agent_full", True)])
+def test_a_refusal_is_judged_by_who_was_named(reason: str, broken: bool) -> None:
+    past = a_day()
+    away = candidate(Agent("acme", "ann", capacity=1, state="away"))
+    past.say(chats.ChatCommandRefused(command_id="one", reason=reason, why={"receiver": [*away]}), "routing")
+    assert any("the refusal of command one" in one for one in judged(past)[2].broken) is broken

@@ -100,6 +100,7 @@ async def test_a_chat_s_decisions_are_told_with_their_reasons(
         "3. cleo: 0 of 2 slots taken, given none yet; passed over, offline",
         "of the members: 2 available, 1 offline",
         "what supervisor sue asked was refused: agent offline; available then: ann, bob",
+        "named by hand: cleo: 0 of 2 slots taken, given none yet; passed over, offline",
         "closed by supervisor sue (closed by supervisor)",
     ]
     assert "anyone there" not in answer.stdout

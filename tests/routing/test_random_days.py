@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from ops.stack import Addresses
-from services.routing.app import unlike, unlike_its_cause
+from services.routing.app import unlike, unlike_its_cause, unlike_refusal
 from services.routing.decisions.remembered import Remembered
 from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import (
@@ -41,6 +41,7 @@ from shared.contracts.chats import (
     ChatAlerted,
     ChatAssigned,
     ChatClosed,
+    ChatCommandRefused,
     ChatFact,
     ChatFlagged,
     ChatMoved,
@@ -146,6 +147,8 @@ class Days(RuleBasedStateMachine):
             if isinstance(event.data, ChatFact):
                 self._judge(event.data)
                 assert self._unlike(event) == [], "decided otherwise than by what it recorded"
+            if isinstance(event.data, ChatCommandRefused):
+                assert list(unlike_refusal(event.data)) == [], "refused otherwise than by what it recorded"
 
     def _unlike(self, event: Event[ChatFact]) -> list[str]:
         remembered = self._remembered.get(event.data.chat_id, Remembered())

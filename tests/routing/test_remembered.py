@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from services.routing.app import STEPS, unlike, unlike_in_order, unlike_its_cause, unlike_its_rules
+from services.routing.app import (
+    STEPS,
+    unlike,
+    unlike_in_order,
+    unlike_its_cause,
+    unlike_its_rules,
+    unlike_refusal,
+)
 from services.routing.decisions.floor import ANSWER_OVERDUE, SERVE_QUEUE, WAITED_TOO_LONG
 from services.routing.decisions.fold import fold, fold_dues
 from services.routing.model import Agent, Calendar, due_name
@@ -113,6 +120,7 @@ def test_a_day_of_offers_holds_against_itself() -> None:
         pytest.param(6, lambda data: data.update(to="ann"), id="a slot that was another's"),
         pytest.param(8, lambda data: data["why"].update(silent=["cid"]), id="another was silent"),
         pytest.param(8, lambda data: data["why"].update(silent=["ann", "bob"]), id="one too many was silent"),
+        pytest.param(8, lambda data: data["why"].update(silent=["cid", "bob"]), id="nobody knows of one"),
         pytest.param(8, lambda data: data["why"].pop("silent"), id="nobody was silent"),
         pytest.param(8, lambda data: data.update(reason=None), id="given for no silence"),
         pytest.param(8, lambda data: data.update(previous_agent_id="cid"), id="the silent one had it not"),
@@ -127,13 +135,15 @@ def test_who_is_found_is_asked_at_once() -> None:
     assert problems([*DAY[:3], replace(DAY[3], time=NOON + minutes(1)), *DAY[4:]])
 
 
+def beside(name: str) -> Change:
+    """Somebody full is named, too."""
+    return lambda data: data["why"]["shortlist"].append([name, "full", 3, 3, 1, None])
+
+
 def test_nobody_is_considered_who_is_left_out() -> None:
-    silent, passed = DAY[8], DAY[5]
-    assert list(
-        unlike(told_otherwise(silent, lambda data: data["why"]["shortlist"][0].__setitem__(0, "bob")), {})
-    )
-    beside = ["ann", "full", 3, 3, 1, None]
-    assert list(unlike(told_otherwise(passed, lambda data: data["why"]["shortlist"].append(beside)), {}))
+    for place, name in ((8, "bob"), (5, "ann")):
+        (problem,) = unlike(told_otherwise(DAY[place], beside(name)), {})
+        assert name in problem
 
 
 def test_who_passed_on_a_chat_is_asked_again_where_nobody_else_can_be() -> None:
@@ -198,6 +208,7 @@ def receiver(place: int, value: object) -> Change:
             id="full",
         ),
         pytest.param(by_hand("bob"), receiver(0, "cid"), id="another"),
+        pytest.param(by_hand("bob"), receiver(1, "lacks_skill"), id="judged by skills nobody asks for"),
         pytest.param(by_hand("ann"), lambda data: data["why"].pop("has_slot"), id="full without a slot"),
         pytest.param(
             by_hand(None, into="sales"), lambda data: data.update(agent_id="cid"), id="not the next"
@@ -222,6 +233,32 @@ def receiver(place: int, value: object) -> Change:
 def test_who_is_named_by_hand_is_judged_again(said: Event[Any], change: Change) -> None:
     assert list(unlike(said, {})) == []
     assert list(unlike(told_otherwise(said, change), {}))
+
+
+@pytest.mark.parametrize(
+    ("bob", "reason"),
+    [
+        (an_agent("bob", load=3), "agent_full"),
+        (an_agent("bob", state="away"), "agent_away"),
+        (an_agent("bob", draining=True), "agent_away"),
+        (an_agent("bob", state="offline"), "agent_offline"),
+    ],
+)
+def test_who_is_refused_by_hand_is_judged_again(bob: Agent, reason: str) -> None:
+    chat = an_assigned_chat("ann")
+    known = facts(agents=(an_agent("ann", load=1), bob), chats=(chat,))
+    command = ChatAssign(by=SUE, chat_id=chat.chat_id, agent_id="bob")
+    (event,) = fold(known, [received(command)], STEPS, NOON).outcome.outgoing
+    said: Event[Any] = cloudevents.decode(cloudevents.encode(event))
+    assert said.data.reason == reason
+    assert list(unlike_refusal(said.data)) == []
+    other = "agent_full" if reason != "agent_full" else "agent_away"
+    for change in (
+        lambda data: data.update(reason=other),
+        receiver(1, "available"),
+        lambda data: data["why"].update(receiver=["bob", "available", 0, 3, 1, None]),
+    ):
+        assert list(unlike_refusal(told_otherwise(said, change).data))
 
 
 def test_a_department_that_closed_is_given_nothing_by_hand() -> None:

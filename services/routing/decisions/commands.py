@@ -6,7 +6,7 @@ from shared.contracts.actors import Actor
 from shared.contracts.chat_commands import ChatAssign, ChatCommand
 
 SUPERVISING = frozenset({"supervisor", "admin"})
-_UNAVAILABLE = {
+UNAVAILABLE = {
     Verdict.FULL: "agent_full",
     Verdict.AWAY: "agent_away",
     Verdict.DRAINING: "agent_away",
@@ -67,7 +67,7 @@ def judge_named(agent: Agent | None, department_id: str | None) -> str | None:
         return "unknown_agent"
     if department_id is not None and department_id not in agent.departments:
         return "not_a_member"
-    return _UNAVAILABLE.get(verdict(agent))
+    return UNAVAILABLE.get(verdict(agent))
 
 
 def not_live_or_stale(chat: Chat, command: ChatCommand) -> str | None:

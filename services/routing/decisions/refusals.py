@@ -1,10 +1,11 @@
 """What a refused command is answered with: its reason, what is wrong with which field, who could help now."""
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from services.routing.decisions.calendars import is_open
-from services.routing.decisions.choice import Verdict, verdict
+from services.routing.decisions.choice import Verdict, candidate, verdict
+from services.routing.decisions.commands import UNAVAILABLE
 from services.routing.decisions.floor import Floor
 from services.routing.model import LIVE, Chat, Department, Key, State
 from shared.contracts import chats
@@ -59,6 +60,7 @@ def refuse(
             command_id=event.id,
             reason=reason,
             detail=detail or _detail(floor, event.tenant_id, command, chat, reason),
+            why=_named(floor, event.tenant_id, command, reason),
             by=command.by,
             chat_id=command.chat_id,
             version=chat.version if chat else None,
@@ -121,6 +123,15 @@ def _available(floor: Floor, chat: Chat | None, command: ChatCommand) -> chats.A
         ),
         agents=tuple(sorted({agent_id for _, agent_id in free})),
     )
+
+
+def _named(floor: Floor, tenant_id: str, command: ChatCommand, reason: str) -> Mapping[str, Any] | None:
+    """Record who was named and cannot have the chat now, so that the refusal can be taken again."""
+    if reason not in UNAVAILABLE.values():
+        return None
+    named = command.agent_id if isinstance(command, ChatAssign | ChatTransfer) else command.by.id
+    agent = floor.agents.get((tenant_id, named or ""))
+    return None if agent is None else {"receiver": candidate(agent)}
 
 
 def _detail(floor: Floor, tenant_id: str, command: ChatCommand, chat: Chat | None, reason: str) -> str | None:

@@ -120,6 +120,17 @@ def _unlike_by_hand(
         yield from _unlike_the_next(given, why, at, calendar_of)
 
 
+def unlike_refusal(refused: chats.ChatCommandRefused) -> Iterator[str]:
+    """Say in what a refusal differs from what follows from the recorded state of whoever was named."""
+    if (why := refused.why) is None:
+        return
+    receiver = _agent(why["receiver"], Department("", ""), NO_SKILLS)
+    if not _same(candidate(receiver), why["receiver"]):
+        yield f"the one named comes back as {_exactly(candidate(receiver))}"
+    if judge_named(receiver, None) != refused.reason:
+        yield f"it is {judge_named(receiver, None) or 'allowed'}, told was {refused.reason}"
+
+
 def _unlike_the_next(
     given: str | None, why: Mapping[str, Any], at: datetime, calendar_of: CalendarOf
 ) -> Iterator[str]:
