@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
@@ -23,13 +24,17 @@ from shared.contracts.event import Event, Model
 from shared.platform.settings import PlatformSettings
 from tests import desk_events as desk
 from tests.conftest import Installation, Migrated, Processes
+from tests.pipeline.waiting import until_holds
 from tests.presence.signals import heartbeat, signed_in, signed_out, state_set
-from tests.topics import publish, until_events
+from tests.topics import publish, publish_raw, until_events
 
 pytestmark = pytest.mark.servers
 
+SIGNALS = "agent-signals.v1"
 LEASE, GRACE = 3, 2
 """Seconds; long enough for a busy machine to renew in time."""
+BACKLOG = 3_000
+"""Heartbeats; read one by one they take a process several times as long as lease and grace."""
 
 
 @pytest.fixture
@@ -56,7 +61,9 @@ async def until_states(settings: PlatformSettings, *expected: str, agent: str = 
 
 
 @asynccontextmanager
-async def living(settings: PlatformSettings, *sessions: tuple[str, str]) -> AsyncIterator[None]:
+async def living(
+    settings: PlatformSettings, *sessions: tuple[str, str], partition: int | None = None
+) -> AsyncIterator[None]:
     """Renew these sessions, (agent, session), well within their lease, for as long as the block lasts."""
     stopping = asyncio.Event()
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka)
@@ -66,9 +73,10 @@ async def living(settings: PlatformSettings, *sessions: tuple[str, str]) -> Asyn
             for agent, session in sessions:
                 event = desk.an_event(heartbeat(session, agent))
                 await producer.send(
-                    settings.topic_prefix + "agent-signals.v1",
+                    settings.topic_prefix + SIGNALS,
                     cloudevents.encode(event),
                     key=catalogue.key_of(event).encode(),
+                    partition=partition,
                 )
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEASE / 5):
@@ -174,16 +182,25 @@ def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
 async def test_a_redis_that_is_killed_and_starts_empty_makes_nobody_absent(
     settings: PlatformSettings, processes: Processes, own_redis: OwnRedis
 ) -> None:
-    processes.start("presence", CHATDESK_REDIS_URL=own_redis.url).until_ready()
-    await publish(settings, [desk.an_event(signed_in()), desk.an_event(signed_in("tab", "ben"))])
+    """Ann beats within her lease, but later than a grace after Redis is back, and nobody else beats."""
+    lease, grace = 5, 1
+    terms = desk.a_tenant(revision=2, lease_seconds=lease, grace_seconds=grace)
+    await publish(settings, [desk.an_event(terms)])
+    often = {"PRESENCE_RECONCILE_SECONDS": "0.1"}
+    processes.start("presence", CHATDESK_REDIS_URL=own_redis.url, **often).until_ready()
+    await publish(settings, [desk.an_event(signed_in())])
+    await until_states(settings, "online signed_in")
     async with living(settings, ("ann", "tab")):
-        await until_states(settings, "online signed_in")
-        await until_states(settings, "online signed_in", "offline lost", agent="ben")
-        own_redis.kill()
-        await asyncio.sleep(LEASE + GRACE + 1)  # every lease and grace would be over
-        own_redis.start()
-        await _until_ben_is_lost_again(settings)
-        await until_states(settings, "online signed_in")
+        await asyncio.sleep(lease + 1)  # nobody is judged before signals were heard for as long as a lease
+
+    own_redis.kill()
+    own_redis.start()
+    await asyncio.sleep(grace + 2)  # whoever seemed absent is offline now
+    await publish(settings, [desk.an_event(heartbeat())])
+    await publish(settings, [desk.an_event(signed_in("tab", "ben"))])
+    await until_states(settings, "online signed_in", agent="ben")
+    await until_states(settings, "online signed_in")
+
     await until_states(settings, "online signed_in", "offline lost")
 
 
@@ -203,6 +220,48 @@ async def test_a_process_that_stands_still_takes_nobody_for_absent(
         await _until_ben_is_lost_again(settings)
         await until_states(settings, "online signed_in")
     await until_states(settings, "online signed_in", "offline lost")
+
+
+@pytest.mark.long
+async def test_a_backlog_that_takes_longer_than_lease_and_grace_makes_nobody_absent(
+    settings: PlatformSettings, processes: Processes
+) -> None:
+    """Ann beats on, behind so many of ben's heartbeats that hers are read when she would long be offline."""
+    before = processes.start("presence").until_ready()
+    await publish(settings, [desk.an_event(signed_in()), desk.an_event(signed_in("tab", "ben"))])
+    await until_states(settings, "online signed_in")
+    await until_states(settings, "online signed_in", agent="ben")
+    before.stop()
+
+    beats = [cloudevents.encode(desk.an_event(heartbeat("tab", "ben"))) for _ in range(BACKLOG)]
+    await publish_raw(settings, [(SIGNALS, None, beat, []) for beat in beats], partition=0)
+    async with living(settings, ("ann", "tab"), partition=0):
+        began = time.monotonic()
+        processes.start("presence", CHATDESK_BATCH_RECORDS="1").until_ready()
+        await until_holds(
+            lambda: read_of(settings, partition=0), lambda offset: offset > BACKLOG, seconds=120
+        )
+        assert time.monotonic() - began > LEASE + GRACE + 1, "too short a backlog for anybody to seem absent"
+        await until_states(settings, "online signed_in")
+        await until_states(settings, "online signed_in", "offline lost", agent="ben")
+        await until_states(settings, "online signed_in")
+    await until_states(settings, "online signed_in", "offline lost")
+
+
+async def read_of(settings: PlatformSettings, *, partition: int) -> int:
+    """Return behind which offset of a partition of signals presence has read."""
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        return int(
+            await connection.fetchval(
+                "select coalesce(max(next_offset), 0) from presence.positions"
+                " where topic = $1 and partition = $2",
+                SIGNALS,
+                partition,
+            )
+        )
+    finally:
+        await connection.close()
 
 
 async def _until_ben_is_lost_again(settings: PlatformSettings) -> None:
